@@ -1,0 +1,44 @@
+# Thin: what a person types. The build itself is CMake's (CMakePresets.json).
+.DEFAULT_GOAL := all
+.PHONY: all demo test soak bench install check sanitize format clean
+
+all:
+	@scripts/install-deps build
+	@[ -f build/build.ninja ] || cmake --preset release >/dev/null
+	@cmake --build build
+
+demo: all
+	@scripts/demo
+
+test: all
+	@scripts/install-deps test
+	@scripts/run-tests build
+
+soak: all
+	@scripts/install-deps test
+	@PGPROOF_SOAK=1 scripts/run-tests build
+
+sanitize:
+	@scripts/install-deps test
+	@[ -f build-asan/build.ninja ] || cmake --preset asan >/dev/null
+	@cmake --build build-asan
+	@scripts/run-tests build-asan
+
+check:
+	@scripts/install-deps test
+	@scripts/check-arrows
+	@scripts/check-format
+	@scripts/check-headers
+
+bench: all
+	@scripts/install-deps bench
+	@bench/run
+
+format:
+	@scripts/check-format --fix
+
+install: all
+	@cmake --install build
+
+clean:
+	rm -rf build build-debug build-asan build-tsan

@@ -1,0 +1,101 @@
+/*
+ * The configuration: one table of options, one immutable struct, the origin of every value.
+ *
+ * The command line wins over the environment (PGPROOF_<SECTION>_<KEY>), which wins over the file
+ * (INI; docs/configuration.md). Unknown keys and bad values are RC_CONFIG errors that name file,
+ * line and key, and the nearest known key.
+ */
+#ifndef PGPROOF_CONFIG_CONFIG_H
+#define PGPROOF_CONFIG_CONFIG_H
+
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONFIG_DEFAULT_PATH "/etc/pgproof/pgproof.conf"
+
+enum option_type { OPT_TEXT, OPT_PATH, OPT_UINT, OPT_SIZE, OPT_DURATION, OPT_BOOL, OPT_CHOICE };
+enum option_flags { OPT_SECRET = 1 };
+
+/* One row: from it come the parser, `pgproof config`, --help and docs/configuration.md. */
+struct option {
+    const char *section;        /* "repository", "cluster", "wal", "tier", "objectives", ... */
+    const char *key;            /* "data-directory" */
+    enum option_type type;
+    const char *default_value;  /* as text; NULL: none */
+    const char *const *choices; /* OPT_CHOICE: NULL-terminated */
+    unsigned flags;
+    const char *help;           /* one sentence */
+};
+extern const struct option config_options[];
+extern const size_t config_option_count;
+
+enum origin_kind { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_COMMAND_LINE };
+
+/* One value in force. */
+struct setting {
+    const struct option *option;
+    const char *name; /* the section's name behind ':', "" if it has none */
+    const char *text; /* as given; NULL: not set */
+    enum origin_kind origin;
+    const char *origin_where; /* "/etc/pgproof/pgproof.conf:12", "PGPROOF_WAL_KEEP", "--wal-keep" */
+};
+
+struct tier {
+    const char *name;
+    int64_t keep_seconds;
+    const char *type; /* "full", "incr", "auto" */
+};
+
+struct config {
+    const char *path; /* the file that was read; NULL if none */
+
+    const char *cluster; /* name of the chosen cluster */
+    const char *data_directory;
+    const char *connection;
+    const char *pg_bindir; /* NULL: look for it */
+
+    const char *repository_type;
+    const char *repository_path;
+
+    uint32_t jobs; /* 0 in the file: the number of cores */
+    int zstd_level;
+    int64_t archive_timeout_seconds; /* how long to wait for WAL to arrive */
+
+    int64_t wal_keep_seconds;
+    struct tier *tiers;
+    size_t tier_count;
+    int64_t rto_seconds, rto_max_seconds, rpo_seconds, rpo_max_seconds; /* -1: no objective */
+    const char *scratch_directory; /* where drills restore to */
+
+    struct setting *settings; /* every option of every section in force, in table order */
+    size_t setting_count;
+    void *memory; /* owns all of the above */
+};
+
+/* What the command line says about the configuration. */
+struct config_override {
+    const char *section;
+    const char *key;
+    const char *value;
+    const char *given_as; /* "--wal-keep" */
+};
+struct config_request {
+    const char *path;    /* --config; NULL: PGPROOF_CONFIG, then the default path if it exists */
+    const char *cluster; /* --cluster; NULL: PGPROOF_CLUSTER, else the only one in the file */
+    const struct config_override *overrides;
+    size_t override_count;
+};
+
+MUST_CHECK enum rc config_load(const struct config_request *q, struct config **ret,
+                               struct error *err);
+void config_free(struct config *c); /* takes NULL */
+DEFINE_CLEANUP(cleanup_config, struct config *, config_free)
+
+/* RC_CONFIG with the way to set it where a value that a tool needs is not set. */
+MUST_CHECK enum rc config_need(const struct config *c, const char *section, const char *key,
+                               struct error *err);
+
+#endif

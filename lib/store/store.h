@@ -1,0 +1,109 @@
+/*
+ * Objects by name.
+ *
+ * A store holds immutable objects: bytes under a name, written whole, once. There is no overwrite.
+ * Names are relative paths of printable ASCII: components of [A-Za-z0-9._=+-], not beginning with
+ * '.', separated by '/'.
+ *
+ * What every driver promises (tests/contract checks each one):
+ *   - store_put returns RC_OK only when the object is durable: it survives a power cut.
+ *   - An object is visible whole or not at all, at any moment, to everybody.
+ *   - store_put never replaces: RC_EXISTS, and the old object is untouched. Of two that put one name
+ *     at once, exactly one gets RC_OK.
+ *   - RC_NOT_FOUND only where the store said that there is no such object. "Can't tell" (denied,
+ *     unreachable, directory gone) is RC_STORAGE.
+ *   - A get that returns RC_OK delivered exactly the bytes asked for.
+ *
+ * A handle is used by one thread at a time; a worker opens its own with store_dup.
+ */
+#ifndef PGPROOF_STORE_STORE_H
+#define PGPROOF_STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define STORE_NAME_MAX  1000              /* bytes, without NUL */
+#define STORE_OBJECT_MAX (1024u << 20)    /* no object of ours is larger */
+
+enum store_type { STORE_POSIX };
+
+struct store_options {
+    enum store_type type;
+    const char *path; /* posix: the repository's directory; absolute */
+    bool create;      /* posix: make the directory (0700) if it isn't there */
+};
+
+struct store_info {
+    uint64_t size_bytes;
+    moment_us modified; /* by the store's clock */
+};
+
+/* One listed object. `name` is whole, from the store's root. Anything but RC_OK ends the listing
+ * and is returned by store_list. */
+typedef enum rc store_list_fn(void *ctx, const char *name, const struct store_info *info,
+                              struct error *err);
+
+struct store;
+
+struct store_ops {
+    const char *driver; /* "posix" */
+    enum rc (*put)(struct store *s, const char *name, const void *data, size_t len,
+                   struct error *err);
+    enum rc (*get)(struct store *s, const char *name, uint64_t offset, size_t len, struct buf *to,
+                   struct error *err);
+    enum rc (*head)(struct store *s, const char *name, struct store_info *ret, struct error *err);
+    enum rc (*list)(struct store *s, const char *prefix, store_list_fn *fn, void *ctx,
+                    struct error *err);
+    enum rc (*remove)(struct store *s, const char *name, struct error *err);
+    enum rc (*sweep)(struct store *s, moment_us before, unsigned *ret_removed, struct error *err);
+    enum rc (*dup)(struct store *s, struct store **ret, struct error *err);
+    void (*close)(struct store *s);
+};
+
+struct store {
+    const struct store_ops *ops; /* first member of every driver's struct */
+    char *where;                 /* for messages: "/var/lib/pgproof", "s3://bucket/prefix" */
+};
+
+MUST_CHECK enum rc store_open(const struct store_options *o, struct store **ret,
+                              struct error *err);
+void store_close(struct store *s); /* takes NULL */
+DEFINE_CLEANUP(cleanup_store, struct store *, store_close)
+#define CLEANUP_STORE CLEANUP(cleanup_store)
+
+/* A second handle on the same store, for another thread. */
+MUST_CHECK enum rc store_dup(struct store *s, struct store **ret, struct error *err);
+
+/* Put if absent. RC_EXISTS if the name is taken. */
+MUST_CHECK enum rc store_put(struct store *s, const char *name, const void *data, size_t len,
+                             struct error *err);
+
+/* The whole object, appended to `to`, whose maximum bounds it (larger: RC_INTEGRITY). */
+MUST_CHECK enum rc store_get(struct store *s, const char *name, struct buf *to, struct error *err);
+
+/* len bytes from offset, appended. An object too short for that: RC_INTEGRITY. */
+MUST_CHECK enum rc store_get_range(struct store *s, const char *name, uint64_t offset, size_t len,
+                                   struct buf *to, struct error *err);
+
+MUST_CHECK enum rc store_head(struct store *s, const char *name, struct store_info *ret,
+                              struct error *err);
+
+/* Every object whose name begins with prefix (any string; "" for all), sorted by name as bytes. */
+MUST_CHECK enum rc store_list(struct store *s, const char *prefix, store_list_fn *fn, void *ctx,
+                              struct error *err);
+
+/* Remove one object; RC_NOT_FOUND if it isn't there. */
+MUST_CHECK enum rc store_remove(struct store *s, const char *name, struct error *err);
+
+/* Remove what killed writers left behind (never objects) from before the moment given. */
+MUST_CHECK enum rc store_sweep(struct store *s, moment_us before, unsigned *ret_removed,
+                               struct error *err);
+
+bool store_name_valid(const char *name);
+
+#endif
