@@ -19,12 +19,12 @@
 
 /* Exit codes, the same in every tool but pgproof-wal-fetch. */
 enum app_exit {
-    EXIT_DONE = 0,     /* all that was claimed was done, and what was checked is good */
+    EXIT_DONE = 0,      /* all that was claimed was done, and what was checked is good */
     EXIT_COULD_NOT = 1, /* could not do it, or could not check it */
-    EXIT_BAD = 2,      /* proven bad: damage, a failed check */
-    EXIT_USAGE = 3,    /* wrong usage or configuration */
-    EXIT_BUSY = 4,     /* another one holds the lock */
-                       /* 128 + n: ended by signal n */
+    EXIT_BAD = 2,       /* proven bad: damage, a failed check */
+    EXIT_USAGE = 3,     /* wrong usage or configuration */
+    EXIT_BUSY = 4,      /* another one holds the lock */
+                        /* 128 + n: ended by signal n */
 };
 
 /* An option of one tool, always long. */
@@ -36,22 +36,23 @@ struct app_option {
 
 struct app {
     const struct app_tool *tool;
-    const struct config *config; /* NULL where the tool has needs_config = false and none was found */
-    bool json;                   /* --json */
-    bool quiet, verbose;         /* --quiet, --verbose */
+    const struct config
+        *config;         /* NULL where the tool has needs_config = false and none was found */
+    bool json;           /* --json */
+    bool quiet, verbose; /* --quiet, --verbose */
     bool err_is_terminal, out_is_terminal, colour;
-    char *self_dir; /* where the tools are */
+    char *self_dir;          /* where the tools are */
     const char *const *args; /* positional ones; NULL-terminated */
     int arg_count;
     const char **values; /* by tool->options index; NULL: not given; "" for a switch */
 };
 
 struct app_tool {
-    const char *name;      /* "pgproof-backup" */
-    const char *summary;   /* one line for --help */
-    const char *usage;     /* behind the name: "[options]", "%p" */
-    const char *details;   /* paragraphs below the summary */
-    const char *examples;  /* lines, as typed; may be NULL */
+    const char *name;                 /* "pgproof-backup" */
+    const char *summary;              /* one line for --help */
+    const char *usage;                /* behind the name: "[options]", "%p" */
+    const char *details;              /* paragraphs below the summary */
+    const char *examples;             /* lines, as typed; may be NULL */
     const struct app_option *options; /* ends with name NULL */
     int min_args, max_args;
     bool needs_config;

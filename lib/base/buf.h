@@ -20,7 +20,7 @@ struct buf {
 #define BUF_INIT(max_bytes) ((struct buf){.max = (max_bytes)})
 #define CLEANUP_BUF         __attribute__((cleanup(buf_done)))
 
-void buf_done(struct buf *b); /* frees; b is empty afterwards and may be used again */
+void buf_done(struct buf *b);  /* frees; b is empty afterwards and may be used again */
 void buf_clear(struct buf *b); /* len = 0; keeps the memory */
 
 /* Make room for `more` bytes behind len. RC_NOMEM if that is over the maximum. */

@@ -26,7 +26,7 @@
 
 #include <stdbool.h>
 
-#define MUST_CHECK          __attribute__((warn_unused_result))
+#define MUST_CHECK           __attribute__((warn_unused_result))
 #define PRINTF_LIKE(fmt, va) __attribute__((format(printf, fmt, va)))
 
 enum rc {

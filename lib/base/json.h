@@ -21,18 +21,20 @@ static inline void cleanup_json(json_t **j)
 /* Parse one JSON object; duplicate members and anything behind it are refused. */
 MUST_CHECK enum rc json_parse_object(const void *text, size_t len, json_t **ret, struct error *err);
 
-MUST_CHECK enum rc json_get_str(const json_t *o, const char *key, const char **ret, struct error *err);
+MUST_CHECK enum rc json_get_str(const json_t *o, const char *key, const char **ret,
+                                struct error *err);
 MUST_CHECK enum rc json_get_str_or(const json_t *o, const char *key, const char *fallback,
-                               const char **ret, struct error *err);
+                                   const char **ret, struct error *err);
 MUST_CHECK enum rc json_get_u64(const json_t *o, const char *key, uint64_t *ret, struct error *err);
 MUST_CHECK enum rc json_get_i64(const json_t *o, const char *key, int64_t *ret, struct error *err);
 MUST_CHECK enum rc json_get_u32(const json_t *o, const char *key, uint32_t *ret, struct error *err);
 MUST_CHECK enum rc json_get_flag(const json_t *o, const char *key, bool fallback, bool *ret,
-                             struct error *err);
+                                 struct error *err);
 /* Lower- or upper-case hex of exactly len bytes. */
 MUST_CHECK enum rc json_get_hex(const json_t *o, const char *key, void *ret, size_t len,
-                            struct error *err);
-MUST_CHECK enum rc json_get_array(const json_t *o, const char *key, json_t **ret, struct error *err);
+                                struct error *err);
+MUST_CHECK enum rc json_get_array(const json_t *o, const char *key, json_t **ret,
+                                  struct error *err);
 MUST_CHECK enum rc json_get_obj(const json_t *o, const char *key, json_t **ret, struct error *err);
 
 /*

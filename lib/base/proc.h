@@ -16,8 +16,9 @@ struct proc_options {
     const char *cwd;         /* or NULL */
     uid_t uid;               /* become this user and group when we are root; 0: stay */
     gid_t gid;
-    const char *output_path; /* append stdout and stderr to this file; NULL: see out, inherit_output */
-    bool inherit_output;     /* stdout and stderr are ours */
+    const char
+        *output_path;    /* append stdout and stderr to this file; NULL: see out, inherit_output */
+    bool inherit_output; /* stdout and stderr are ours */
     bool die_with_parent;
 };
 

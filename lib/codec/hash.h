@@ -3,8 +3,8 @@
  *
  *   SHA-256    names and chains of objects, over stored bytes (OpenSSL)
  *   XXH3-128   equality of plain bytes, with the repository's seed (libxxhash)
- *   CRC-32C    what backup_manifest and pg_control use: Castagnoli, reflected polynomial 0x82F63B78
- *              (RFC 3720, appendix B.4); SSE 4.2 where the processor has it
+ *
+ * CRC-32C is in base/crc32c.h.
  */
 #ifndef PGPROOF_CODEC_HASH_H
 #define PGPROOF_CODEC_HASH_H
@@ -37,12 +37,5 @@ struct xxh128 {
 };
 struct xxh128 xxh128_of(uint64_t seed, const void *data, size_t len);
 _Bool xxh128_equal(const struct xxh128 *a, const struct xxh128 *b);
-
-/* CRC-32C of data, continuing from the finished value `crc` of what came before (0 at first). */
-uint32_t crc32c(uint32_t crc, const void *data, size_t len);
-/* The same by tables, whatever the processor: for tests, and where there is no SSE 4.2. */
-uint32_t crc32c_portable(uint32_t crc, const void *data, size_t len);
-/* CRC-32C of A followed by B, from each one's and B's length. O(log len). */
-uint32_t crc32c_combine(uint32_t crc_a, uint32_t crc_b, uint64_t len_b);
 
 #endif

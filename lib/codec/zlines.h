@@ -18,7 +18,7 @@ MUST_CHECK enum rc zlines_writer_new(struct buf *to, int level, struct zlines_wr
 MUST_CHECK enum rc zlines_add(struct zlines_writer *w, const char *line, size_t len,
                               struct error *err);
 MUST_CHECK enum rc zlines_commit(struct zlines_writer *w, struct error *err); /* then free it */
-void zlines_writer_free(struct zlines_writer *w);                            /* takes NULL */
+void zlines_writer_free(struct zlines_writer *w);                             /* takes NULL */
 DEFINE_CLEANUP(cleanup_zlines_writer, struct zlines_writer *, zlines_writer_free)
 
 /* One line, without its newline, NUL-terminated; valid only during the call. */

@@ -21,13 +21,13 @@ enum option_flags { OPT_SECRET = 1 };
 
 /* One row: from it come the parser, `pgproof config`, --help and docs/configuration.md. */
 struct option {
-    const char *section;        /* "repository", "cluster", "wal", "tier", "objectives", ... */
-    const char *key;            /* "data-directory" */
+    const char *section; /* "repository", "cluster", "wal", "tier", "objectives", ... */
+    const char *key;     /* "data-directory" */
     enum option_type type;
     const char *default_value;  /* as text; NULL: none */
     const char *const *choices; /* OPT_CHOICE: NULL-terminated */
     unsigned flags;
-    const char *help;           /* one sentence */
+    const char *help; /* one sentence */
 };
 extern const struct option config_options[];
 extern const size_t config_option_count;

@@ -19,7 +19,8 @@ struct wal_name {
 };
 
 #define WAL_NAME_MAX 64 /* with NUL */
-/* False if it is no name of a WAL file for this segment size. Upper-case hex as PostgreSQL writes. */
+/* False if it is no name of a WAL file for this segment size. Upper-case hex as PostgreSQL writes.
+ */
 bool wal_name_parse(const char *file, uint32_t segment_bytes, struct wal_name *ret);
 /* The same without knowing the segment size: `number` is not filled in. */
 bool wal_name_kind(const char *file, struct wal_name *ret);
@@ -38,7 +39,8 @@ static inline uint64_t lsn_segment_before(uint64_t lsn, uint32_t segment_bytes)
 }
 bool wal_segment_size_valid(uint32_t bytes); /* power of two, 1 MiB to 1 GiB */
 
-/* The long page header at the start of a WAL segment (PostgreSQL src/include/access/xlog_internal.h). */
+/* The long page header at the start of a WAL segment (PostgreSQL
+ * src/include/access/xlog_internal.h). */
 struct wal_header {
     uint16_t magic;
     uint32_t timeline;

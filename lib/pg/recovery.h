@@ -36,10 +36,12 @@ struct recovery_target {
 MUST_CHECK enum rc recovery_settings(const struct recovery_target *t, const char *restore_command,
                                      struct buf *to, struct error *err);
 
-/* The text of postgresql.auto.conf without lines that set one of our names; the rest byte for byte. */
+/* The text of postgresql.auto.conf without lines that set one of our names; the rest byte for byte.
+ */
 MUST_CHECK enum rc conf_without(const char *text, size_t len, const char *const *names,
                                 struct buf *to, struct error *err);
-/* The value of a setting in such a file (the last one counts), malloc'ed; NULL where it isn't set. */
+/* The value of a setting in such a file (the last one counts), malloc'ed; NULL where it isn't set.
+ */
 char *conf_value(const char *text, size_t len, const char *name);
 /* Quoted as a value in a configuration file; malloc'ed. */
 char *conf_quote(const char *value);

@@ -24,10 +24,10 @@ MUST_CHECK enum rc server_is_running(const char *data_directory, bool *ret, pid_
 struct server_options {
     const char *bindir;
     const char *data_directory;
-    const char *log_path;          /* the server's output is appended here */
-    const char *socket_directory;  /* private; its path must fit a socket address */
-    const char *const *settings;   /* "name=value" for -c; NULL-terminated */
-    bool die_with_parent;          /* scratch instances: never outlive us, not even a SIGKILL */
+    const char *log_path;         /* the server's output is appended here */
+    const char *socket_directory; /* private; its path must fit a socket address */
+    const char *const *settings;  /* "name=value" for -c; NULL-terminated */
+    bool die_with_parent;         /* scratch instances: never outlive us, not even a SIGKILL */
 };
 
 struct server;
@@ -41,7 +41,8 @@ MUST_CHECK enum rc server_start(const struct server_options *o, struct server **
 
 enum server_state { SERVER_STARTING, SERVER_ACCEPTING, SERVER_ENDED };
 /* Accepting: a connection over the private socket works (read-only ones count). Ended: the process
- * is gone; the end of its log is in `err` as a clear RC_DATABASE error, yet the call gives RC_OK. */
+ * is gone; the end of its log is in `err` as a clear RC_DATABASE error, yet the call gives RC_OK.
+ */
 MUST_CHECK enum rc server_poll(struct server *s, enum server_state *ret, struct error *err);
 pid_t server_pid(const struct server *s);
 /* "host=... port=... user=... dbname=postgres" for session_open. */
@@ -49,7 +50,8 @@ const char *server_conninfo(const struct server *s);
 
 /* Fast shutdown, immediate after timeout_s. Frees. Takes NULL. */
 MUST_CHECK enum rc server_stop(struct server *s, int timeout_s, struct error *err);
-void server_kill(struct server *s); /* immediate shutdown, wait, free; for error paths; takes NULL */
+void server_kill(
+    struct server *s); /* immediate shutdown, wait, free; for error paths; takes NULL */
 void server_leave(struct server *s); /* let it run on; free the handle only */
 DEFINE_CLEANUP(cleanup_server, struct server *, server_kill)
 #define CLEANUP_SERVER CLEANUP(cleanup_server)

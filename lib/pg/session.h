@@ -18,8 +18,8 @@ struct session;
  * security off.
  * application: for application_name. database: NULL for the one in the string.
  */
-MUST_CHECK enum rc session_open(const char *conninfo, const char *application,
-                                const char *database, struct session **ret, struct error *err);
+MUST_CHECK enum rc session_open(const char *conninfo, const char *application, const char *database,
+                                struct session **ret, struct error *err);
 void session_close(struct session *s); /* takes NULL */
 DEFINE_CLEANUP(cleanup_session, struct session *, session_close)
 #define CLEANUP_SESSION CLEANUP(cleanup_session)
@@ -28,7 +28,7 @@ uint32_t session_version(const struct session *s); /* 150020 */
 /* True if the server is still there (a cheap query works). */
 bool session_alive(struct session *s);
 
-struct rows; /* a query's result, all text */
+struct rows;                    /* a query's result, all text */
 void rows_free(struct rows *r); /* takes NULL */
 DEFINE_CLEANUP(cleanup_rows, struct rows *, rows_free)
 #define CLEANUP_ROWS CLEANUP(cleanup_rows)

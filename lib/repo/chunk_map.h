@@ -10,9 +10,9 @@
 
 #include "repo/pack.h"
 
-#define CHUNK_BYTES       (128u << 10) /* the default chunk size */
-#define CHUNK_BYTES_MAX   (16u << 20)
-#define MAP_FRAME_CHUNKS  1024u        /* chunks per map frame; the last one may have fewer */
+#define CHUNK_BYTES      (128u << 10) /* the default chunk size */
+#define CHUNK_BYTES_MAX  (16u << 20)
+#define MAP_FRAME_CHUNKS 1024u /* chunks per map frame; the last one may have fewer */
 
 enum chunk_flags { CHUNK_RAW = FRAME_RAW, CHUNK_ZERO = 2 /* all zeroes; stored nowhere */ };
 
@@ -35,7 +35,8 @@ struct pack_ref {
 struct pack_table *pack_table_new(void);
 void pack_table_free(struct pack_table *t); /* takes NULL */
 DEFINE_CLEANUP(cleanup_pack_table, struct pack_table *, pack_table_free)
-uint32_t pack_table_add(struct pack_table *t, const struct sha256 *id, uint64_t bytes); /* finds too */
+uint32_t pack_table_add(struct pack_table *t, const struct sha256 *id,
+                        uint64_t bytes); /* finds too */
 void pack_table_count_live(struct pack_table *t, uint32_t number, uint64_t bytes);
 uint32_t pack_table_count(struct pack_table *t);
 struct pack_ref pack_table_get(struct pack_table *t, uint32_t number); /* BUG() out of range */

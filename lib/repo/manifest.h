@@ -35,9 +35,9 @@ struct manifest_file {
     uint32_t *bad_blocks; /* block numbers in the relation (they continue across segments) */
     uint32_t bad_block_count;
     uint32_t chunk_bytes;
-    uint64_t chunk_count;   /* ceil(size / chunk_bytes) */
-    struct chunk only;      /* chunk_count == 1 */
-    struct map_ref *maps;   /* chunk_count > 1: ceil(chunk_count / MAP_FRAME_CHUNKS) of them */
+    uint64_t chunk_count; /* ceil(size / chunk_bytes) */
+    struct chunk only;    /* chunk_count == 1 */
+    struct map_ref *maps; /* chunk_count > 1: ceil(chunk_count / MAP_FRAME_CHUNKS) of them */
     uint32_t map_count;
 };
 
@@ -45,7 +45,7 @@ struct manifest {
     struct arena *arena; /* owns all that files point to */
     char backup_id[BACKUP_ID_SIZE];
     uint64_t system_identifier;
-    struct pack_table *packs; /* owned; data packs */
+    struct pack_table *packs;     /* owned; data packs */
     struct pack_table *map_packs; /* owned */
     struct manifest_file *files;
     size_t file_count, file_capacity;
@@ -80,6 +80,7 @@ MUST_CHECK enum rc manifest_load_chunks(struct repo *r, const char *cluster, str
                                         struct map_cache *cache, struct chunk *ret,
                                         struct error *err);
 void map_cache_done(struct map_cache *c);
-#define MAP_CACHE_INIT ((struct map_cache){.pack = BUF_INIT(PACK_MAX_BYTES), .plain = BUF_INIT(FRAME_PLAIN_MAX)})
+#define MAP_CACHE_INIT                                                                             \
+    ((struct map_cache){.pack = BUF_INIT(PACK_MAX_BYTES), .plain = BUF_INIT(FRAME_PLAIN_MAX)})
 
 #endif

@@ -52,7 +52,8 @@ MUST_CHECK enum rc pack_writer_add(struct pack_writer *w, const char *path, uint
 size_t pack_writer_bytes(const struct pack_writer *w); /* 0: empty */
 bool pack_writer_is_full(const struct pack_writer *w); /* time to finish */
 
-/* Index, trailer, self-check, digest, put. The writer is empty afterwards and draws a new header. */
+/* Index, trailer, self-check, digest, put. The writer is empty afterwards and draws a new header.
+ */
 MUST_CHECK enum rc pack_writer_finish(struct pack_writer *w, struct sha256 *ret_id,
                                       uint64_t *ret_bytes, struct error *err);
 

@@ -10,10 +10,10 @@
 #define REPOSITORY_FORMAT 1
 
 struct repo {
-    struct store *store;    /* owned */
-    char id[33];            /* 16 random bytes in hex, drawn at init */
-    uint64_t hash_seed;     /* for every XXH3-128 in this repository */
-    char sealing[16];       /* "none" */
+    struct store *store; /* owned */
+    char id[33];         /* 16 random bytes in hex, drawn at init */
+    uint64_t hash_seed;  /* for every XXH3-128 in this repository */
+    char sealing[16];    /* "none" */
     moment_us created;
 };
 

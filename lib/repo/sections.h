@@ -14,9 +14,9 @@
 
 #include "base/buf.h"
 
-#define HEADER_FIXED_LEN   32
-#define HEADER_MAX_LEN     (1u << 20)
-#define SECTION_MUST_KNOW  0x0001
+#define HEADER_FIXED_LEN  32
+#define HEADER_MAX_LEN    (1u << 20)
+#define SECTION_MUST_KNOW 0x0001
 
 enum section_type {
     SECTION_END = 0,

@@ -7,6 +7,7 @@
 #ifndef PGPROOF_REPO_WAL_OBJECT_H
 #define PGPROOF_REPO_WAL_OBJECT_H
 
+#include "codec/hash.h"
 #include "codec/stage.h"
 #include "repo/repository.h"
 
@@ -18,8 +19,8 @@ struct wal_info {
     uint32_t segment_bytes; /* of the cluster */
     uint64_t plain_len;
     struct xxh128 plain_hash;
-    moment_us pushed;      /* by the pushing host's clock */
-    char pushed_by[128];   /* host name */
+    moment_us pushed;    /* by the pushing host's clock */
+    char pushed_by[128]; /* host name */
 };
 
 /* The object's bytes for a WAL file, appended to `to`. */
@@ -45,7 +46,7 @@ MUST_CHECK enum rc wal_get(struct repo *r, const char *cluster, uint64_t system_
 /* What is archived, by listing. Segments ascending by timeline and number. */
 struct wal_segment {
     uint32_t timeline;
-    uint64_t number; /* LSN / segment size */
+    uint64_t number;  /* LSN / segment size */
     moment_us stored; /* by the store's clock */
     uint64_t stored_bytes;
 };

@@ -8,8 +8,8 @@
  * What every driver promises (tests/contract checks each one):
  *   - store_put returns RC_OK only when the object is durable: it survives a power cut.
  *   - An object is visible whole or not at all, at any moment, to everybody.
- *   - store_put never replaces: RC_EXISTS, and the old object is untouched. Of two that put one name
- *     at once, exactly one gets RC_OK.
+ *   - store_put never replaces: RC_EXISTS, and the old object is untouched. Of two that put one
+ * name at once, exactly one gets RC_OK.
  *   - RC_NOT_FOUND only where the store said that there is no such object. "Can't tell" (denied,
  *     unreachable, directory gone) is RC_STORAGE.
  *   - A get that returns RC_OK delivered exactly the bytes asked for.
@@ -20,15 +20,15 @@
 #define PGPROOF_STORE_STORE_H
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_NAME_MAX  1000              /* bytes, without NUL */
-#define STORE_OBJECT_MAX (1024u << 20)    /* no object of ours is larger */
+#define STORE_NAME_MAX   1000          /* bytes, without NUL */
+#define STORE_OBJECT_MAX (1024u << 20) /* no object of ours is larger */
 
 enum store_type { STORE_POSIX };
 
@@ -70,8 +70,7 @@ struct store {
     char *where;                 /* for messages: "/var/lib/pgproof", "s3://bucket/prefix" */
 };
 
-MUST_CHECK enum rc store_open(const struct store_options *o, struct store **ret,
-                              struct error *err);
+MUST_CHECK enum rc store_open(const struct store_options *o, struct store **ret, struct error *err);
 void store_close(struct store *s); /* takes NULL */
 DEFINE_CLEANUP(cleanup_store, struct store *, store_close)
 #define CLEANUP_STORE CLEANUP(cleanup_store)
