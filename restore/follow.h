@@ -1,0 +1,25 @@
+/* Start the restored server on a private socket and follow recovery to its target. */
+#ifndef PGPROOF_RESTORE_FOLLOW_H
+#define PGPROOF_RESTORE_FOLLOW_H
+
+#include "app/app.h"
+#include "restore/plan.h"
+
+struct follow_result {
+    bool in_recovery; /* paused at the target; false: promoted, open for writing */
+    bool running;     /* false after --target-action=shutdown */
+    uint64_t reached_lsn;
+    char last_commit[64]; /* of the last transaction replayed; "" if there was none */
+    char socket_directory[108];
+    char log_path[4096];
+};
+
+/*
+ * Leaves the server running where it reached its target (with action shutdown: stopped).
+ * RC_DATABASE with the end of the server's log where it did not.
+ */
+MUST_CHECK enum rc follow_recovery(const struct app *a, const struct restore_plan *p,
+                                   const char *data_directory, struct follow_result *ret,
+                                   struct error *err);
+
+#endif
