@@ -47,12 +47,14 @@ struct wal_header {
     uint64_t page_lsn;
     uint64_t system_identifier;
     uint32_t segment_bytes;
+    uint32_t pg_major; /* from the magic */
 };
 /* RC_INTEGRITY if there is no long header of a WAL version of PostgreSQL 13 to 18. */
 MUST_CHECK enum rc wal_header_read(const void *segment, uint64_t len, struct wal_header *ret,
                                    struct error *err);
 /* Does a segment's own header belong to this name, this system, this size? RC_INTEGRITY says what
- * differs. The header's timeline may be lower than the name's, never higher. */
+ * differs. `len` is the whole segment's length, and only segments and partial ones have a header.
+ * The header's timeline may be lower than the name's, never higher. */
 MUST_CHECK enum rc wal_header_check(const void *segment, uint64_t len, const char *file,
                                     uint64_t system_identifier, uint32_t segment_bytes,
                                     struct error *err);

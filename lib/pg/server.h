@@ -16,8 +16,8 @@
 MUST_CHECK enum rc server_find_bindir(const char *configured, uint32_t major, char **ret,
                                       struct error *err);
 
-/* Is a server running on this data directory? By postmaster.pid, the process behind it, and its
- * shared lock; a stale file is not a server. */
+/* Is a server running on this data directory? By postmaster.pid and the process behind it, which
+ * must work in this directory; a stale file is not a server. ret_pid may be NULL. */
 MUST_CHECK enum rc server_is_running(const char *data_directory, bool *ret, pid_t *ret_pid,
                                      struct error *err);
 
@@ -26,7 +26,10 @@ struct server_options {
     const char *data_directory;
     const char *log_path;         /* the server's output is appended here */
     const char *socket_directory; /* private; its path must fit a socket address */
-    const char *const *settings;  /* "name=value" for -c; NULL-terminated */
+    const char *const *settings;  /* "name=value" for -c; NULL-terminated, or NULL */
+    const char *user;             /* a superuser role for server_conninfo; NULL: "postgres" */
+    bool keep_hba;                /* false: whoever can reach the private socket may connect;
+                                   * true: the cluster's own pg_hba.conf decides */
     bool die_with_parent;         /* scratch instances: never outlive us, not even a SIGKILL */
 };
 
@@ -35,6 +38,10 @@ struct server;
 /*
  * Start `postgres` (as the data directory's owner when we are root). No waiting: see server_poll.
  * RC_BUSY: one is running there already.
+ *
+ * It has no TCP, one socket in socket_directory (made 0700 if it isn't there; refused if others
+ * may enter it), its log in log_path, no TLS and no external pid file, whatever the
+ * cluster's own configuration says; `settings` come after these and win.
  */
 MUST_CHECK enum rc server_start(const struct server_options *o, struct server **ret,
                                 struct error *err);
