@@ -16,6 +16,7 @@
 struct session {
     PGconn *conn;
     char *where; /* for messages: database and server, nothing secret */
+    char sqlstate[6];
 };
 
 struct rows {
@@ -54,6 +55,7 @@ static bool state_is_transient(const char *sqlstate)
 
 static enum rc connection_lost(struct session *s, struct error *err)
 {
+    s->sqlstate[0] = '\0';
     CLEANUP_FREE char *text = str_dup(PQerrorMessage(s->conn));
     one_line(text);
     error_set(err, RC_DATABASE, "lost the connection to the server: %s",
@@ -72,6 +74,7 @@ static enum rc query_failed(struct session *s, const char *sql, const PGresult *
     const char *detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL);
     const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    (void)str_copy(s->sqlstate, sizeof s->sqlstate, state ? state : "");
     error_set(err, RC_DATABASE, "the server refused a query: %s (SQLSTATE %s)%s%s", primary,
               state ? state : "unknown", detail ? "; " : "", detail ? detail : "");
     err->transient = state_is_transient(state);
@@ -182,6 +185,11 @@ void session_close(struct session *s)
 uint32_t session_version(const struct session *s)
 {
     return (uint32_t)PQserverVersion(s->conn);
+}
+
+const char *session_sqlstate(const struct session *s)
+{
+    return s->sqlstate;
 }
 
 bool session_alive(struct session *s)

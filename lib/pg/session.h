@@ -25,6 +25,9 @@ DEFINE_CLEANUP(cleanup_session, struct session *, session_close)
 #define CLEANUP_SESSION CLEANUP(cleanup_session)
 
 uint32_t session_version(const struct session *s); /* 150020 */
+/* The SQLSTATE of the last query that the server refused, e.g. "XX002"; "" if none was, or if the
+ * connection broke. */
+const char *session_sqlstate(const struct session *s);
 /* True if the server is still there (a cheap query works). */
 bool session_alive(struct session *s);
 
