@@ -355,7 +355,7 @@ static char *make_conninfo(const char *sockets, const char *user)
 
 enum rc server_start(const struct server_options *o, struct server **ret, struct error *err)
 {
-    struct owner owner;
+    struct owner owner = {0};
     pid_t pid;
     CLEANUP_FREE char *bindir = path_absolute(o->bindir);
     CLEANUP_FREE char *data = path_absolute(o->data_directory);
