@@ -3,13 +3,17 @@
  *
  * A store holds immutable objects: bytes under a name, written whole, once. There is no overwrite.
  * Names are relative paths of printable ASCII: components of [A-Za-z0-9._=+-], not beginning with
- * '.', separated by '/'.
+ * '.', of at most 255 bytes, separated by '/'. Any other name is RC_REFUSED. A name is never also
+ * the directory of another: where "a/b" is an object, "a" can't be one.
  *
  * What every driver promises (tests/contract checks each one):
  *   - store_put returns RC_OK only when the object is durable: it survives a power cut.
  *   - An object is visible whole or not at all, at any moment, to everybody.
- *   - store_put never replaces: RC_EXISTS, and the old object is untouched. Of two that put one
- * name at once, exactly one gets RC_OK.
+ *   - store_put never replaces: RC_EXISTS, and the old object is untouched; it is durable too, so
+ *     that a caller who finds its own bytes there may count on them. Of two that put one name at
+ *     once, exactly one gets RC_OK.
+ *   - store_remove returns RC_OK only when the removal is durable, so that an order of removals
+ *     holds after a power cut.
  *   - RC_NOT_FOUND only where the store said that there is no such object. "Can't tell" (denied,
  *     unreachable, directory gone) is RC_STORAGE.
  *   - A get that returns RC_OK delivered exactly the bytes asked for.
@@ -92,7 +96,9 @@ MUST_CHECK enum rc store_get_range(struct store *s, const char *name, uint64_t o
 MUST_CHECK enum rc store_head(struct store *s, const char *name, struct store_info *ret,
                               struct error *err);
 
-/* Every object whose name begins with prefix (any string; "" for all), sorted by name as bytes. */
+/* Every object whose name begins with prefix (any string; "" for all), sorted by name as bytes. An
+ * object that comes or goes during the listing may be in it or not. fn may use the store, and
+ * remove what it is shown. */
 MUST_CHECK enum rc store_list(struct store *s, const char *prefix, store_list_fn *fn, void *ctx,
                               struct error *err);
 
