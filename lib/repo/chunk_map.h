@@ -37,6 +37,7 @@ void pack_table_free(struct pack_table *t); /* takes NULL */
 DEFINE_CLEANUP(cleanup_pack_table, struct pack_table *, pack_table_free)
 uint32_t pack_table_add(struct pack_table *t, const struct sha256 *id,
                         uint64_t bytes); /* finds too */
+bool pack_table_find(struct pack_table *t, const struct sha256 *id, uint32_t *ret_number);
 void pack_table_count_live(struct pack_table *t, uint32_t number, uint64_t bytes);
 uint32_t pack_table_count(struct pack_table *t);
 struct pack_ref pack_table_get(struct pack_table *t, uint32_t number); /* BUG() out of range */

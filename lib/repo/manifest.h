@@ -47,6 +47,7 @@ struct manifest {
     uint64_t system_identifier;
     struct pack_table *packs;     /* owned; data packs */
     struct pack_table *map_packs; /* owned */
+    uint32_t listed_packs;        /* data packs in the stored header; set by encode and decode */
     struct manifest_file *files;
     size_t file_count, file_capacity;
 };

@@ -34,7 +34,17 @@ struct object_name name_pack(const char *cluster, enum pack_kind kind, const str
 struct object_name name_packs_prefix(const char *cluster, enum pack_kind kind);
 struct object_name name_backup(const char *cluster, const char *backup_id, const char *part);
 struct object_name name_backups_prefix(const char *cluster);
-/* A segment, .partial or .backup goes to <system>/<timeline>/<8 hex>/, .history to <system>/. */
+/* What a file that PostgreSQL archives is, by its name (upper-case hex, as PostgreSQL writes). */
+enum wal_file_kind {
+    WAL_FILE_NONE, /* not the name of a WAL file */
+    WAL_FILE_SEGMENT,
+    WAL_FILE_PARTIAL,
+    WAL_FILE_BACKUP_LABEL, /* <segment>.<8 hex>.backup */
+    WAL_FILE_HISTORY,
+};
+enum wal_file_kind wal_file_kind(const char *file);
+/* A segment, .partial or .backup goes to <system>/<timeline>/<8 hex>/, .history to <system>/.
+ * BUG() on what wal_file_kind calls WAL_FILE_NONE. */
 struct object_name name_wal(const char *cluster, uint64_t system_identifier, const char *wal_file);
 struct object_name name_wal_prefix(const char *cluster, uint64_t system_identifier);
 struct object_name name_wal_timeline_prefix(const char *cluster, uint64_t system_identifier,

@@ -55,7 +55,7 @@ MUST_CHECK enum rc repo_list_clusters(struct repo *r, char ***ret, struct error 
 
 /*
  * A lease says who is at work; it informs people, nothing is kept or deleted because of it.
- * A killed process leaves its lease; info shows its age.
+ * A killed process leaves its lease; info shows its age. Release it before closing the repository.
  */
 struct lease;
 MUST_CHECK enum rc lease_take(struct repo *r, const char *cluster, const char *kind,
