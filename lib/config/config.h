@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,11 +27,26 @@ struct option {
     enum option_type type;
     const char *default_value;  /* as text; NULL: none */
     const char *const *choices; /* OPT_CHOICE: NULL-terminated */
+    uint64_t min, max;          /* OPT_UINT */
     unsigned flags;
     const char *help; /* one sentence */
 };
 extern const struct option config_options[];
 extern const size_t config_option_count;
+
+/* Sections that stand for one of several things have a name: [cluster:NAME], [tier:NAME]. On the
+ * command line and in the environment a tier's name stands in the middle (--tier-daily-keep,
+ * PGPROOF_TIER_DAILY_KEEP), and the cluster is always the chosen one (--cluster-connection). */
+bool option_section_is_named(const char *section);
+
+/* The row for a long option without its dashes: "wal-keep", "tier-daily-keep". `name` gets "daily",
+ * or "". NULL: there is none. */
+#define SECTION_NAME_SIZE 64 /* 1 to 63 of [a-z0-9_-] (tiers: no '_'), not beginning with _ or -   \
+                              */
+const struct option *option_by_long_name(const char *long_name,
+                                         char name[static SECTION_NAME_SIZE]);
+/* "wal-keep"; "tier-NAME-keep" where name is "". malloc'ed. */
+char *option_long_name(const struct option *o, const char *name);
 
 enum origin_kind { ORIGIN_DEFAULT, ORIGIN_FILE, ORIGIN_ENVIRONMENT, ORIGIN_COMMAND_LINE };
 
@@ -40,8 +56,11 @@ struct setting {
     const char *name; /* the section's name behind ':', "" if it has none */
     const char *text; /* as given; NULL: not set */
     enum origin_kind origin;
-    const char *origin_where; /* "/etc/pgproof/pgproof.conf:12", "PGPROOF_WAL_KEEP", "--wal-keep" */
+    const char *origin_where; /* "/etc/pgproof/pgproof.conf:12", "PGPROOF_WAL_KEEP", "--wal-keep";
+                               * "default" */
 };
+/* Never shown, never on a command line: secret options, and connection strings with a password. */
+bool setting_is_secret(const struct setting *s);
 
 struct tier {
     const char *name;
@@ -52,16 +71,17 @@ struct tier {
 struct config {
     const char *path; /* the file that was read; NULL if none */
 
-    const char *cluster; /* name of the chosen cluster */
-    const char *data_directory;
+    const char *cluster;        /* name of the chosen cluster; never NULL */
+    const char *data_directory; /* NULL: not set */
     const char *connection;
     const char *pg_bindir; /* NULL: look for it */
 
     const char *repository_type;
-    const char *repository_path;
+    const char *repository_path; /* NULL: not set */
 
     uint32_t jobs; /* 0 in the file: the number of cores */
     int zstd_level;
+    bool row_counts;                 /* note the rows of every table with a backup */
     int64_t archive_timeout_seconds; /* how long to wait for WAL to arrive */
 
     int64_t wal_keep_seconds;
@@ -77,14 +97,15 @@ struct config {
 
 /* What the command line says about the configuration. */
 struct config_override {
-    const char *section;
-    const char *key;
+    const struct option *option;
+    const char *name; /* of a tier; "" otherwise */
     const char *value;
     const char *given_as; /* "--wal-keep" */
 };
 struct config_request {
     const char *path;    /* --config; NULL: PGPROOF_CONFIG, then the default path if it exists */
-    const char *cluster; /* --cluster; NULL: PGPROOF_CLUSTER, else the only one in the file */
+    const char *cluster; /* --cluster; NULL: PGPROOF_CLUSTER, else the only one in the file, else
+                          * "main" where the file has none */
     const struct config_override *overrides;
     size_t override_count;
 };
