@@ -387,6 +387,11 @@ pid_t server_pid(const struct server *s)
     return s->pid;
 }
 
+int server_exit_code(const struct server *s)
+{
+    return s->ended ? s->status : -1;
+}
+
 const char *server_conninfo(const struct server *s)
 {
     return s->conninfo;

@@ -52,6 +52,8 @@ enum server_state { SERVER_STARTING, SERVER_ACCEPTING, SERVER_ENDED };
  */
 MUST_CHECK enum rc server_poll(struct server *s, enum server_state *ret, struct error *err);
 pid_t server_pid(const struct server *s);
+/* The server's exit code once server_poll said ended, 128 + n after signal n; -1 before. */
+int server_exit_code(const struct server *s);
 /* "host=... port=... user=... dbname=postgres" for session_open. */
 const char *server_conninfo(const struct server *s);
 
