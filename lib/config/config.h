@@ -41,8 +41,9 @@ bool option_section_is_named(const char *section);
 
 /* The row for a long option without its dashes: "wal-keep", "tier-daily-keep". `name` gets "daily",
  * or "". NULL: there is none. */
-#define SECTION_NAME_SIZE 64 /* 1 to 63 of [a-z0-9_-] (tiers: no '_'), not beginning with _ or -   \
-                              */
+#define SECTION_NAME_SIZE                                                                          \
+    64 /* 1 to 63 of [a-z0-9_-] (tiers: no '_'), not beginning with _ or -                         \
+        */
 const struct option *option_by_long_name(const char *long_name,
                                          char name[static SECTION_NAME_SIZE]);
 /* "wal-keep"; "tier-NAME-keep" where name is "". malloc'ed. */
