@@ -36,10 +36,9 @@ struct app_option {
 
 struct app {
     const struct app_tool *tool;
-    const struct config
-        *config;         /* NULL where the tool has needs_config = false and none was found */
-    bool json;           /* --json */
-    bool quiet, verbose; /* --quiet, --verbose */
+    const struct config *config; /* never NULL; without a file it has the defaults */
+    bool json;                   /* --json */
+    bool quiet, verbose;         /* --quiet, --verbose */
     bool err_is_terminal, out_is_terminal, colour;
     char *self_dir;          /* where the tools are */
     const char *const *args; /* positional ones; NULL-terminated */
@@ -55,7 +54,7 @@ struct app_tool {
     const char *examples;             /* lines, as typed; may be NULL */
     const struct app_option *options; /* ends with name NULL */
     int min_args, max_args;
-    bool needs_config;
+    bool needs_config; /* a file must be there, or something that names a repository */
     bool has_json;
     /* RC_OK exits 0; set *exit_code for another code without an error message. */
     enum rc (*run)(struct app *a, int *exit_code, struct error *err);
@@ -74,8 +73,8 @@ int app_exit_code(const struct error *err);
 void app_print_error(FILE *to, const char *tool, const struct error *err, bool colour);
 
 /* The command line that runs a sibling tool with the same configuration, for restore_command and
- * for "what to type next": "'/usr/bin/pgproof-wal-fetch' '--config=/etc/…' '--cluster=main'".
- * malloc'ed. */
+ * for "what to type next": "/usr/bin/pgproof-wal-fetch --config=/etc/… --cluster=main", words
+ * quoted for /bin/sh where they need it. malloc'ed. */
 char *app_command_line(const struct app *a, const char *tool);
 
 /* Print to stderr unless --quiet: what is happening, one line. */

@@ -1,0 +1,83 @@
+/* Errors as people and programs see them, and the exit codes. */
+#include "app/app_int.h"
+
+#include "base/cancel.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#include <string.h>
+
+int app_exit_code(const struct error *err)
+{
+    switch (err->rc) {
+    case RC_OK:
+        return EXIT_DONE;
+    case RC_USAGE:
+    case RC_CONFIG:
+        return EXIT_USAGE;
+    case RC_INTEGRITY:
+        return EXIT_BAD;
+    case RC_BUSY:
+        return EXIT_BUSY;
+    case RC_CANCELLED:
+        return 128 + cancel_signal();
+    default:
+        return EXIT_COULD_NOT;
+    }
+}
+
+void app_print_text(FILE *to, const char *text, int indent)
+{
+    while (*text) {
+        size_t len = strcspn(text, "\n");
+        CLEANUP_FREE char *line = str_printf("%.*s", (int)len, text);
+        CLEANUP_FREE char *shown = str_printable(line);
+
+        text += len;
+        text += strspn(text, "\n");
+        fprintf(to, "%s\n", shown);
+        if (*text)
+            fprintf(to, "%*s", indent, "");
+    }
+}
+
+void app_print_error(FILE *to, const char *tool, const struct error *err, bool colour)
+{
+    const char *bold = colour ? "\033[1;31m" : "", *off = colour ? "\033[0m" : "";
+
+    flockfile(to);
+    fprintf(to, "%s: %serror:%s ", tool, bold, off);
+    app_print_text(to, err->what[0] ? err->what : rc_name(err->rc), 7);
+    if (err->on[0]) {
+        fprintf(to, "  on:  ");
+        app_print_text(to, err->on, 7);
+    }
+    if (err->now[0]) {
+        fprintf(to, "  now: ");
+        app_print_text(to, err->now, 7);
+    }
+    fflush(to);
+    funlockfile(to);
+}
+
+/* Bytes that are no UTF-8 would make the whole object unprintable. */
+static json_t *text(const char *s)
+{
+    json_t *j = json_string(s);
+    CLEANUP_FREE char *shown = j ? NULL : str_printable(s);
+
+    return j ? j : json_string(shown);
+}
+
+void app_print_error_json(FILE *to, const struct error *err, int exit_code)
+{
+    CLEANUP_JSON json_t *o =
+        json_pack("{s:i, s:{s:s, s:o, s:o, s:o}, s:i}", "version", 1, "error", "class",
+                  rc_name(err->rc), "what", text(err->what), "on", text(err->on), "now",
+                  text(err->now), "exit_code", exit_code);
+
+    if (!o)
+        BUG("could not make the error object");
+    json_dumpf(o, to, JSON_INDENT(2));
+    fputc('\n', to);
+}
