@@ -51,7 +51,7 @@ static void print_rows(const struct backup_report *r)
     if (r->rows_problem) {
         printf("  row counts  not noted: %s\n", r->rows_problem);
     } else if (!r->rows) {
-        printf("  row counts  not noted (--no-row-counts)\n");
+        printf("  row counts  not noted, as configured\n");
     } else {
         char lsn[LSN_TEXT_MAX];
         printf("  row counts  of %llu tables noted, %s LSN %s",

@@ -313,7 +313,7 @@ static enum rc check_pages(struct worker *w, struct unit *u, const struct page_r
 
 static bool gone(int sys_errno)
 {
-    return sys_errno == ENOENT || sys_errno == ENOTDIR;
+    return sys_errno == ENOENT;
 }
 
 /* Open a directory below the data directory, following no link but pg_tblspc/<oid>. -1 and errno

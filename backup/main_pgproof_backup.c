@@ -127,7 +127,7 @@ static enum rc read_request(const struct app *a, struct request *q, struct error
         .tier = tier ? tier : "",
         .label = label ? label : "",
         .fast = !checkpoint || str_eq(checkpoint, "fast"),
-        .row_counts = !app_switch(a, "no-row-counts"),
+        .row_counts = a->config->row_counts && !app_switch(a, "no-row-counts"),
         .paranoid = app_switch(a, "paranoid"),
         .dry_run = app_switch(a, "dry-run"),
     };
