@@ -366,6 +366,7 @@ static enum rc posix_remove(struct store *store, const char *name, struct error 
     CLEANUP_FD int dir_fd = -1;
     struct stat st;
 
+    TRY(posix_check_root(s, err));
     TRY(posix_open_dir(s, name, posix_dir_len(name), &dir_fd, err));
     if (fstatat(dir_fd, posix_base(name), &st, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? posix_absent(s, name, err)
@@ -401,8 +402,10 @@ static enum rc posix_sweep(struct store *store, moment_us before, unsigned *ret_
     CLEANUP_FD int fd = -1;
     const struct dirent *d;
     unsigned removed = 0;
-    enum rc rc = posix_open_dir(s, STORE_POSIX_TMP, strlen(STORE_POSIX_TMP), &fd, err);
+    enum rc rc;
 
+    TRY(posix_check_root(s, err));
+    rc = posix_open_dir(s, STORE_POSIX_TMP, strlen(STORE_POSIX_TMP), &fd, err);
     if (rc == RC_NOT_FOUND) {
         *ret_removed = 0;
         return RC_OK;

@@ -101,7 +101,8 @@ static enum rc read_entries(struct listing *l, size_t path_len, int dir_fd, cons
     l->path[path_len] = '\0';
     if (errno != 0)
         return posix_failed(l->store, l->path, errno, "list a directory of the repository", err);
-    qsort((void *)e->names, e->count, sizeof(*e->names), compare_names);
+    if (e->count > 1)
+        qsort((void *)e->names, e->count, sizeof(*e->names), compare_names);
     return RC_OK;
 }
 

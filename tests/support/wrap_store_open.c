@@ -15,7 +15,7 @@ enum rc __real_store_open(const struct store_options *o, struct store **ret, str
 enum rc __wrap_store_open(const struct store_options *o, struct store **ret, struct error *err);
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static struct fault_plan plan;
+static struct fault_plan process_plan;
 static bool plan_is_good;
 
 /* One write in append mode: tools that end at once don't mix their lines. */
@@ -23,7 +23,7 @@ static void write_count(void)
 {
     const char *path = getenv("PGPROOF_TEST_FAULT_COUNT");
     char line[32];
-    int len = snprintf(line, sizeof(line), "%lu\n", atomic_load(&plan.count));
+    int len = snprintf(line, sizeof(line), "%lu\n", atomic_load(&process_plan.count));
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
 
     if (fd < 0 || write(fd, line, (size_t)len) != len || close(fd) != 0)
@@ -34,7 +34,7 @@ static void read_environment(void)
 {
     const char *text = getenv("PGPROOF_TEST_FAULT");
 
-    plan_is_good = fault_plan_parse(text && text[0] ? text : "any:0:fail", &plan);
+    plan_is_good = fault_plan_parse(text && text[0] ? text : "any:0:fail", &process_plan);
     if (getenv("PGPROOF_TEST_FAULT_COUNT"))
         atexit(write_count);
 }
@@ -47,6 +47,6 @@ enum rc __wrap_store_open(const struct store_options *o, struct store **ret, str
     if (!plan_is_good)
         return error_set(err, RC_CONFIG, "PGPROOF_TEST_FAULT is not <operation|any>:<N>:<mode>");
     TRY(__real_store_open(o, &inner, err));
-    *ret = store_fault_wrap(inner, &plan);
+    *ret = store_fault_wrap(inner, &process_plan);
     return RC_OK;
 }
