@@ -275,6 +275,87 @@ static void what_a_mount_lacks_is_found_out(void **state)
     assert_list(*state, "d/1 d/2");
 }
 
+/* Stands before libc's for the whole program: notes what is made durable, and may refuse. */
+static struct {
+    struct buf paths; /* "<path>;" each, below the root */
+    const char *root;
+    int fail_at; /* which call fails with EIO, from 1; 0: none */
+    int calls;
+} syncs;
+
+int fsync(int fd)
+{
+    char link_path[64], path[4096] = "";
+    struct error err;
+
+    if (!syncs.root)
+        return (int)syscall(SYS_fsync, fd);
+    snprintf(link_path, sizeof(link_path), "/proc/self/fd/%d", fd);
+    assert_true(readlink(link_path, path, sizeof(path) - 1) > 0);
+    assert_true(str_starts(path, syncs.root));
+    if (strstr(path, "/" STORE_POSIX_TMP "/"))
+        strcpy(path + strlen(syncs.root), "/temporary");
+    assert_int_equal(buf_printf(&syncs.paths, &err, "%s;", path + strlen(syncs.root)), RC_OK);
+    if (++syncs.calls != syncs.fail_at)
+        return (int)syscall(SYS_fsync, fd);
+    errno = EIO;
+    return -1;
+}
+
+static void note_syncs(struct fixture *f, int fail_at)
+{
+    syncs.paths = BUF_INIT(1 << 16);
+    syncs.root = f->root;
+    syncs.fail_at = fail_at;
+    syncs.calls = 0;
+}
+
+static void assert_syncs(const char *expected)
+{
+    struct error err;
+    const char *text;
+
+    syncs.root = NULL;
+    assert_int_equal(buf_cstr(&syncs.paths, &text, &err), RC_OK);
+    assert_string_equal(text, expected);
+    buf_done(&syncs.paths);
+}
+
+static void all_is_durable_before_the_answer(void **state)
+{
+    struct fixture *f = *state;
+
+    for (enum posix_naming n = POSIX_NAMING_RENAME; n <= POSIX_NAMING_LOCK; n++) {
+        store_posix_set_naming(f->store, n);
+        note_syncs(f, 0);
+        assert_int_equal(put(f, "a/b/x"), RC_OK);
+        assert_syncs("/temporary;/a/b;/a;;");
+        note_syncs(f, 0); /* whoever put it may have been killed before its own fsync */
+        assert_int_equal(put(f, "a/b/x"), RC_EXISTS);
+        assert_syncs("/a/b;/a;;");
+        note_syncs(f, 0);
+        assert_int_equal(store_remove(f->store, "a/b/x", &f->err), RC_OK);
+        assert_syncs("/a/b;/a;;");
+    }
+}
+
+static void what_is_not_durable_is_not_answered_ok(void **state)
+{
+    struct fixture *f = *state;
+    char name[16];
+
+    for (int at = 1; at <= 4; at++) {
+        snprintf(name, sizeof(name), "a/b/%d", at);
+        note_syncs(f, at);
+        assert_int_equal(put(f, name), RC_STORAGE);
+        assert_int_equal(f->err.sys_errno, EIO);
+        syncs.root = NULL;
+        buf_done(&syncs.paths);
+        assert_int_equal(entries_in(f, STORE_POSIX_TMP), 0);
+        assert_int_equal(exists(f, name), at > 1);
+    }
+}
+
 static void body_modes(struct fixture *f)
 {
     umask(0);
@@ -614,6 +695,8 @@ int main(void)
         POSIX_TEST(a_root_may_be_reached_through_a_link),
         POSIX_TEST(each_naming_leaves_only_the_object),
         POSIX_TEST(what_a_mount_lacks_is_found_out),
+        POSIX_TEST(all_is_durable_before_the_answer),
+        POSIX_TEST(what_is_not_durable_is_not_answered_ok),
         POSIX_TEST(modes_are_0600_and_0700_whatever_the_umask),
         POSIX_TEST(a_user_gets_the_modes_right_too),
         POSIX_TEST(what_root_makes_belongs_to_the_owner),
