@@ -77,6 +77,12 @@ void app_print_error(FILE *to, const char *tool, const struct error *err, bool c
  * quoted for /bin/sh where they need it. malloc'ed. */
 char *app_command_line(const struct app *a, const char *tool);
 
+/*
+ * The data directory that PostgreSQL runs this tool in: it makes it the working directory. Where a
+ * person runs it elsewhere: the configured one, or NULL. Not to be freed.
+ */
+const char *app_data_directory(const struct app *a);
+
 /* Print to stderr unless --quiet: what is happening, one line. */
 void app_say(const struct app *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
