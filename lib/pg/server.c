@@ -291,15 +291,18 @@ static enum rc spawn(const struct server_options *o, const struct owner *owner, 
     CLEANUP_FREE char *program = path_join(o->bindir, "postgres");
     CLEANUP_FREE char *sockets = str_printf("unix_socket_directories=%s", o->socket_directory);
     CLEANUP_FREE char *hba_setting = str_printf("hba_file=%s", hba);
-    const char *const own[] = {"listen_addresses=",     "port=" SOCKET_PORT,
-                               "logging_collector=off", "log_destination=stderr",
-                               "external_pid_file=",    "ssl=off",
-                               "unix_socket_group=",    "unix_socket_permissions=0700"};
+    CLEANUP_FREE char *pid_file =
+        str_printf("external_pid_file=%s/postgres.pid", o->socket_directory);
+    const char *const own[] = {
+        "listen_addresses=",           "port=" SOCKET_PORT, "logging_collector=off",
+        "log_destination=stderr",      "ssl=off",           "unix_socket_group=",
+        "unix_socket_permissions=0700"};
     struct arguments args = {0};
     add_argument(&args, program);
     add_argument(&args, "-D");
     add_argument(&args, o->data_directory);
     add_setting(&args, sockets);
+    add_setting(&args, pid_file); /* the cluster's own may be production's */
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         add_setting(&args, own[i]);
     if (!o->keep_hba)

@@ -40,7 +40,7 @@ struct server;
  * RC_BUSY: one is running there already.
  *
  * It has no TCP, one socket in socket_directory (made 0700 if it isn't there; refused if others
- * may enter it), its log in log_path, no TLS and no external pid file, whatever the
+ * may enter it), its log in log_path, no TLS and its external pid file there too, whatever the
  * cluster's own configuration says; `settings` come after these and win.
  */
 MUST_CHECK enum rc server_start(const struct server_options *o, struct server **ret,

@@ -36,13 +36,14 @@ _Noreturn void pgfix_fail(struct pgfix *f, const struct error *err, const char *
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
-    print_error("pgfix: %s\n", what);
+    /* Not print_error, which cuts. */
+    fprintf(stderr, "pgfix: %s\n", what);
     if (err)
-        print_error("  what: %s\n  on:   %s\n  now:  %s\n", err->what, err->on, err->now);
+        fprintf(stderr, "  what: %s\n  on:   %s\n  now:  %s\n", err->what, err->on, err->now);
     if (f && f->log) {
         CLEANUP_FREE char *tail = server_log_tail(f->log, 15);
         if (*tail)
-            print_error("  end of %s:\n%s\n", f->log, tail);
+            fprintf(stderr, "  end of %s:\n%s\n", f->log, tail);
     }
     fail();
     abort(); /* not reached: fail() leaves the test */
@@ -171,8 +172,7 @@ static const char *temporary_root(const struct pgfix *f)
     return "/tmp";
 }
 
-/* Directories are named after the process that made them, so one that is gone shows. */
-static void remove_orphans(const char *root)
+static void remove_orphans_in(const char *root)
 {
     CLEANUP_DIR DIR *dir = opendir(root);
     const struct dirent *e;
@@ -188,12 +188,21 @@ static void remove_orphans(const char *root)
     }
 }
 
+/* Directories are named after the process that made them, so one that is gone shows. */
+void pgfix_remove_orphans(void)
+{
+    const char *dir = getenv("TMPDIR");
+    if (dir && *dir == '/')
+        remove_orphans_in(dir);
+    remove_orphans_in("/tmp");
+}
+
 static void make_private_directory(struct pgfix *f)
 {
     static bool looked;
     const char *root = temporary_root(f);
-    if (!looked)
-        remove_orphans(root);
+    if (!looked && !getenv("PGPROOF_TEST_KEEP"))
+        pgfix_remove_orphans();
     looked = true;
     char *dir = arena_printf(f->arena, "%s/" DIR_PREFIX "%d-XXXXXX", root, (int)getpid());
     if (!mkdtemp(dir))
@@ -638,8 +647,13 @@ struct session *pgfix_session(struct pgfix *f)
     struct error err;
     if (!f->server)
         pgfix_fail(f, NULL, "SQL needs a running server: call pgfix_start first");
-    if (!f->session && session_open(f->conninfo, "pgfix", f->database, &f->session, &err) != RC_OK)
+    if (f->session)
+        return f->session;
+    if (session_open(f->conninfo, "pgfix", f->database, &f->session, &err) != RC_OK)
         pgfix_fail(f, &err, "could not connect to database %s", f->database);
+    /* As people have it: tests write "CREATE TABLE t". */
+    if (session_exec(f->session, "SET search_path = public", &err) != RC_OK)
+        pgfix_fail(f, &err, "could not set the search path");
     return f->session;
 }
 

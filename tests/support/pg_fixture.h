@@ -103,6 +103,9 @@ void pgfix_free(struct pgfix *f); /* stop, remove, free; takes NULL */
 /* All that are left. As a cmocka (group) teardown: cmocka_run_group_tests(tests, setup,
  * pgfix_free_all). Always 0. */
 int pgfix_free_all(void **state);
+/* Remove the directories of test processes that were killed. The first fixture of a process does it
+ * by itself. */
+void pgfix_remove_orphans(void);
 
 /* ---- facts ---- */
 

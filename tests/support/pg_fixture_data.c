@@ -254,7 +254,7 @@ static const char list_tables_sql[] =
     " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
     " WHERE c.relkind IN ('r', 'm') AND c.relpersistence = 'p' AND c.relispopulated"
     " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
-    " ORDER BY 1 COLLATE \"C\"";
+    " ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
 static struct rows *must_query(struct pgfix *f, struct session *s, const char *sql)
 {

@@ -189,8 +189,9 @@ int pgfix_tool_wait(struct pgfix *f, pid_t pid)
 
 static void show(const struct pgfix_run *r)
 {
-    print_error("command: %s\nexit code: %d\n--- stdout ---\n%s\n--- stderr ---\n%s\n---\n",
-                r->command, r->code, r->out, r->err);
+    /* Not print_error, which cuts. */
+    fprintf(stderr, "command: %s\nexit code: %d\n--- stdout ---\n%s\n--- stderr ---\n%s\n---\n",
+            r->command, r->code, r->out, r->err);
 }
 
 void pgfix_expect(const struct pgfix_run *r, int code)
