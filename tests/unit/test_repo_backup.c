@@ -249,11 +249,31 @@ static void damaged_manifest(void **state)
     b->manifest_bytes = other.len;
     assert_rc(f, RC_INTEGRITY, backup_load_manifest(f->repo, "main", b, &m, &f->err));
     assert_non_null(strstr(f->err.what, "another backup"));
+    backup_info_free(b);
     char *path = object_path(f, name.text);
     unlink(path);
     free(path);
+    b = load(f, ID);
     assert_rc(f, RC_INTEGRITY, backup_load_manifest(f->repo, "main", b, &m, &f->err));
     assert_null(m);
+    backup_info_free(b);
+}
+
+/* A good manifest of this very backup, only not the one that backup.json names. */
+static void edited_manifest(void **state)
+{
+    struct repo_fixture *f = *state;
+    struct manifest *m, *none = NULL;
+    CLEANUP_BUF struct buf text = BUF_INIT(1u << 20);
+    commit(f, ID);
+    struct backup_info *b = load(f, ID);
+    assert_rc(f, RC_OK, backup_load_manifest(f->repo, "main", b, &m, &f->err));
+    m->files[0].mode = 04777;
+    assert_rc(f, RC_OK, manifest_encode(m, &text, &f->err));
+    overwrite_object(f, name_backup("main", ID, "manifest").text, text.data, text.len);
+    assert_rc(f, RC_INTEGRITY, backup_load_manifest(f->repo, "main", b, &none, &f->err));
+    assert_non_null(strstr(f->err.what, "digest"));
+    manifest_free(m);
     backup_info_free(b);
 }
 
@@ -327,10 +347,10 @@ int main(void)
 {
 #define CASE(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        CASE(round_trip),       CASE(no_such_backup),           CASE(an_id_is_used_once),
-        CASE(written_last),     CASE(damaged_summary),          CASE(senseless_summary),
-        CASE(damaged_manifest), CASE(packs_that_are_not_there), CASE(the_packs_document),
-        CASE(catalog),
+        CASE(round_trip),         CASE(no_such_backup),  CASE(an_id_is_used_once),
+        CASE(written_last),       CASE(damaged_summary), CASE(senseless_summary),
+        CASE(damaged_manifest),   CASE(edited_manifest), CASE(packs_that_are_not_there),
+        CASE(the_packs_document), CASE(catalog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,8 +34,11 @@ static void table(void **state)
     pack_table_free(t);
 }
 
+static pthread_barrier_t start;
+
 static void *add_many(void *ctx)
 {
+    pthread_barrier_wait(&start);
     for (unsigned i = 0; i < 5000; i++) {
         struct sha256 id = id_of(i);
         uint32_t number = pack_table_add(ctx, &id, 1);
@@ -49,10 +52,12 @@ static void table_in_threads(void **state)
     (void)state;
     struct pack_table *t = pack_table_new();
     pthread_t threads[4];
+    pthread_barrier_init(&start, NULL, 4);
     for (int i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, add_many, t), 0);
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&start);
     assert_int_equal(pack_table_count(t), 5000);
     for (uint32_t i = 0; i < 5000; i++)
         assert_int_equal(pack_table_get(t, i).live_bytes, 4);

@@ -100,17 +100,22 @@ static void systems(void **state)
     assert_rc(f, RC_NOT_FOUND, repo_load_system(f->repo, "mai", SYSTEM_ID, &got, &f->err));
 }
 
-static void the_newest_system_is_current(void **state)
+static void newest_among(struct repo_fixture *f, const char *cluster, uint64_t upgraded_id)
 {
-    struct repo_fixture *f = *state;
     struct cluster_system old = fifteen, upgraded = fifteen, got;
-    upgraded.system_identifier = 5; /* sorts before, registered later */
+    upgraded.system_identifier = upgraded_id;
     upgraded.pg_major = 17;
     upgraded.registered += 5000000;
-    assert_rc(f, RC_OK, repo_register_system(f->repo, "main", &old, &f->err));
-    assert_rc(f, RC_OK, repo_register_system(f->repo, "main", &upgraded, &f->err));
-    assert_rc(f, RC_OK, repo_current_system(f->repo, "main", &got, &f->err));
+    assert_rc(f, RC_OK, repo_register_system(f->repo, cluster, &upgraded, &f->err));
+    assert_rc(f, RC_OK, repo_register_system(f->repo, cluster, &old, &f->err));
+    assert_rc(f, RC_OK, repo_current_system(f->repo, cluster, &got, &f->err));
     assert_int_equal(got.pg_major, 17);
+}
+
+static void the_newest_system_is_current(void **state)
+{
+    newest_among(*state, "a", 5); /* its name sorts before the other's */
+    newest_among(*state, "b", 9); /* and behind */
 }
 
 static void largest_identifier(void **state)
