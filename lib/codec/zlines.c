@@ -168,18 +168,17 @@ static enum rc decode_lines(ZSTD_DCtx *context, ZSTD_inBuffer *in, struct line_c
                             char *piece, size_t piece_size, struct error *err)
 {
     size_t expected = 1;
-    bool was_full = false;
 
     while (expected > 0) {
         ZSTD_outBuffer out = {.dst = piece, .size = piece_size};
 
-        /* All of the input is used up and nothing waits inside the decoder: it wants more. */
-        if (in->pos == in->size && !was_full)
+        /* The decoder leaves the last byte of a stream alone until all is out, so input that is
+         * used up before the stream has ended ends too early. */
+        if (in->pos == in->size)
             return error_set(err, RC_INTEGRITY, "compressed lines are cut off");
         expected = ZSTD_decompressStream(context, &out, in);
         if (ZSTD_isError(expected))
             return decode_failed(expected, err);
-        was_full = out.pos == out.size;
         TRY(cut_lines(c, piece, out.pos, err));
     }
     if (in->pos != in->size)

@@ -173,12 +173,17 @@ static void a_frame_without_its_size_is_damage(void **state)
     uint8_t room[200];
     ZSTD_outBuffer out = {.dst = room, .size = sizeof(room)};
     ZSTD_inBuffer in = {.src = "abc", .size = 3};
+    uint64_t claimed = 77;
 
     ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
     assert_int_equal(ZSTD_compressStream2(context, &out, &in, ZSTD_e_end), 0);
     ZSTD_freeCCtx(context);
     assert_int_equal(buf_append(&f->packed, room, out.pos, &f->err), RC_OK);
     assert_int_equal(unpack(f, 3), RC_INTEGRITY);
+    assert_int_equal(
+        zstd_content_size(f->packed.data, f->packed.len, UINT64_MAX, &claimed, &f->err),
+        RC_INTEGRITY);
+    assert_int_equal(claimed, 77);
 }
 
 /* Whatever a damaged frame decodes to, it stays within its room (the sanitizer watches), and a

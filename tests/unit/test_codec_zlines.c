@@ -224,6 +224,26 @@ static void content_that_is_no_lines_is_damage(void **state)
     }
 }
 
+/* Little input, much output: the decoder's last pieces come when its input is nearly used up, and
+ * no checksum at the end holds it back. */
+static void output_may_come_after_the_last_input(void **state)
+{
+    static char content[1 << 20];
+    size_t len = 0;
+
+    (void)state;
+    memset(content, 'x', sizeof(content));
+    for (size_t size = sizeof(content) - 3; size <= sizeof(content); size++) {
+        CLEANUP_BUF struct buf b = BUF_INIT(1 << 20);
+
+        content[size - 1] = '\n';
+        compress(&b, content, size);
+        assert_int_equal(zlines_read(b.data, b.len, sizeof(content), note_len, &len, &err), RC_OK);
+        assert_int_equal(len, size - 1);
+        content[size - 1] = 'x';
+    }
+}
+
 static enum rc refuse_second(void *ctx, uint64_t line_number, const char *line, size_t len,
                              struct error *e)
 {
@@ -275,6 +295,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_damage),
         cmocka_unit_test(what_goes_on_behind_is_damage),
         cmocka_unit_test(content_that_is_no_lines_is_damage),
+        cmocka_unit_test(output_may_come_after_the_last_input),
         cmocka_unit_test(the_callback_ends_the_reading),
         cmocka_unit_test(the_buffers_maximum_bounds_a_writer),
     };
