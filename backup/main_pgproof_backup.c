@@ -531,10 +531,9 @@ static const struct app_tool tool = {
     .summary = "back up a PostgreSQL cluster",
     .usage = "[options]",
     .details = "Takes a full backup of the cluster's data directory while the server runs, and "
-               "waits until the WAL\nthat it needs is archived. Run it on the server's host, as "
-               "the user that owns the data directory.\n\nExit codes: 0 done; 1 failed, and no "
-               "backup was made; 2 done, but the cluster has damaged pages;\n3 wrong usage or "
-               "configuration; 4 another backup is running.",
+               "waits until the WAL that it needs is archived. Run it on the server's host, as the "
+               "user that owns the data directory.\n\nWith exit code 2 the backup is complete, but "
+               "the cluster has damaged pages; with 4 another backup of this cluster is running.",
     .examples = "pgproof-backup\npgproof-backup --tier=weekly --label='before the upgrade'",
     .options = options,
     .needs_config = true,

@@ -347,13 +347,13 @@ static void test_an_idle_server_byte_for_byte(void **state)
     struct pgfix *f = server_with_repository(&(struct pgfix_options){.settings = settings});
     pgfix_load_story(f, 1);
     make_odd_files(f);
-    pgfix_sql(f, "CREATE UNLOGGED TABLE u AS SELECT generate_series(1, 10000) AS x");
+    pgfix_sql(f, "CREATE UNLOGGED TABLE public.u AS SELECT generate_series(1, 10000) AS x");
     pgfix_sql(f, "CREATE TEMPORARY TABLE t AS SELECT generate_series(1, 10000) AS x");
-    pgfix_sql(f, "CREATE TABLE \"odd \"\" name\" (x int)");
-    pgfix_sql(f, "INSERT INTO \"odd \"\" name\" VALUES (1), (2)");
+    pgfix_sql(f, "CREATE TABLE public.\"odd \"\" name\" (x int)");
+    pgfix_sql(f, "INSERT INTO public.\"odd \"\" name\" VALUES (1), (2)");
     pgfix_sql(f, "CHECKPOINT");
-    const char *unlogged = pgfix_value(f, "SELECT pg_relation_filepath('u')");
-    const char *temporary = pgfix_value(f, "SELECT pg_relation_filepath('t')");
+    const char *unlogged = pgfix_value(f, "SELECT pg_relation_filepath('public.u')");
+    const char *temporary = pgfix_value(f, "SELECT pg_relation_filepath('pg_temp.t')");
     const int64_t orders = pgfix_number(f, "SELECT count(*) FROM shop.orders");
     backup(f, 0);
 
@@ -402,10 +402,10 @@ static void test_a_locked_table_is_named_as_not_counted(void **state)
 {
     (void)state;
     struct pgfix *f = server_with_repository(NULL);
-    pgfix_sql(f, "CREATE TABLE free AS SELECT 1 AS x");
-    pgfix_sql(f, "CREATE TABLE locked AS SELECT 1 AS x");
+    pgfix_sql(f, "CREATE TABLE public.free AS SELECT 1 AS x");
+    pgfix_sql(f, "CREATE TABLE public.locked AS SELECT 1 AS x");
     pgfix_sql(f, "BEGIN");
-    pgfix_sql(f, "LOCK TABLE locked");
+    pgfix_sql(f, "LOCK TABLE public.locked");
     struct pgfix_run r = backup(f, 0);
     pgfix_sql(f, "ROLLBACK");
     pgfix_expect_text(&r, "not counted");
@@ -426,9 +426,9 @@ static void test_open_transactions_make_row_counts_inexact(void **state)
 {
     (void)state;
     struct pgfix *f = server_with_repository(NULL);
-    pgfix_sql(f, "CREATE TABLE busy (x int)");
+    pgfix_sql(f, "CREATE TABLE public.busy (x int)");
     pgfix_sql(f, "BEGIN");
-    pgfix_sql(f, "INSERT INTO busy VALUES (1)");
+    pgfix_sql(f, "INSERT INTO public.busy VALUES (1)");
     struct pgfix_run r = backup(f, 0);
     pgfix_expect_text(&r, "not exact");
     pgfix_sql(f, "COMMIT");
@@ -477,8 +477,8 @@ static void test_a_damaged_page_is_named_and_the_backup_kept(void **state)
 {
     (void)state;
     struct pgfix *f = server_with_repository(NULL);
-    pgfix_sql(f, "CREATE TABLE victim AS SELECT generate_series(1, 100000) AS x");
-    const char *path = pgfix_value(f, "SELECT pg_relation_filepath('victim')");
+    pgfix_sql(f, "CREATE TABLE public.victim AS SELECT generate_series(1, 100000) AS x");
+    const char *path = pgfix_value(f, "SELECT pg_relation_filepath('public.victim')");
     pgfix_stop(f, PGFIX_FAST);
     CLEANUP_FREE char *file = path_join(pgfix_data(f), path);
     int fd = open(file, O_WRONLY | O_CLOEXEC);
@@ -653,7 +653,7 @@ static pid_t begin_backup(struct pgfix *f)
 static struct pgfix *server_with_some_data(void)
 {
     struct pgfix *f = server_with_repository(NULL);
-    pgfix_sql(f, "CREATE TABLE big AS SELECT md5(i::text) || md5((i + 1)::text) AS x "
+    pgfix_sql(f, "CREATE TABLE public.big AS SELECT md5(i::text) || md5((i + 1)::text) AS x "
                  "FROM generate_series(1, 2000000) i");
     return f;
 }
