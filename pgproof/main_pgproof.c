@@ -16,6 +16,7 @@ static const struct {
     const struct app_tool *tool; /* NULL: an executable of its own */
 } commands[] = {
     {"init", "create the repository, register a cluster", &init_tool},
+    {"check", "does archiving work, now, from end to end?", &check_tool},
     {"config", "what is in force, and where each value comes from", &config_tool},
     {"backup", "take a base backup", NULL},
     {"restore", "restore a cluster to a moment", NULL},
