@@ -154,6 +154,53 @@ static void a_pack_explains_itself(void **state)
     buf_done(&m.bytes);
 }
 
+/* docs/format.md, section 5, with the numbers as they stand there. */
+static void as_documented(void **state)
+{
+    struct repo_fixture *f = *state;
+    struct made m;
+    CLEANUP_STAGE struct stage *decoder = NULL;
+    CLEANUP_BUF struct buf index = BUF_INIT(1u << 20);
+    uint8_t repository[16];
+    make(f, 5, &m);
+    const uint8_t *p = m.bytes.data, *trailer = p + m.bytes.len - 64;
+    assert_memory_equal(p, "pgpPACK1\1\0\0\0", 12);
+    assert_int_equal(get_le32(p + 12), 32 + 8 + 28 + 8);
+    assert_int_equal(get_le16(p + 32), 2);
+    assert_int_equal(get_le32(p + 36), 28);
+    assert_int_equal(get_le32(p + 40), 1);
+    assert_true(hex_decode(f->repo->id, 32, repository));
+    assert_memory_equal(p + 44, repository, 16);
+    assert_true(get_le64(p + 60) == SYSTEM_ID);
+    assert_memory_equal(trailer + 56, "pgpPEND1", 8);
+    uint64_t offset = get_le64(trailer);
+    uint32_t stored = get_le32(trailer + 8), plain = get_le32(trailer + 12);
+    assert_true(offset + stored + 64 == m.bytes.len);
+    assert_int_equal(get_le32(trailer + 16), 5);
+
+    assert_rc(f, RC_OK, stage_zstd_decoder(&decoder, &f->err));
+    assert_rc(f, RC_OK, stage_decode_buf(decoder, p + offset, stored, plain, &index, &f->err));
+    struct xxh128 hash = xxh128_of(0, index.data, index.len);
+    assert_memory_equal(trailer + 24, hash.bytes, 16);
+    assert_int_equal(plain, 16 + 2 * (4 + 6 + 1) + 5 * 52);
+    assert_int_equal(get_le32(index.data), 1);
+    assert_int_equal(get_le32(index.data + 4), 2);
+    assert_int_equal(get_le32(index.data + 8), 5);
+    assert_int_equal(get_le32(index.data + 12), 52);
+    assert_memory_equal(index.data + 16, "\6\0\0\0base/1\0", 11);
+    const uint8_t *last = index.data + plain - 52;
+    assert_int_equal(get_le32(last), 1);
+    assert_int_equal(get_le32(last + 4), 1);
+    assert_true(get_le64(last + 8) == 4);
+    assert_int_equal(get_le32(last + 16), m.frames[4].offset);
+    assert_int_equal(get_le32(last + 20), m.frames[4].stored_len);
+    assert_int_equal(get_le32(last + 24), CHUNK);
+    assert_int_equal(get_le32(last + 28), 0);
+    assert_int_equal(get_le32(last + 32), m.frames[4].crc32c);
+    assert_memory_equal(last + 36, m.frames[4].hash.bytes, 16);
+    buf_done(&m.bytes);
+}
+
 static void equal_content_is_another_pack(void **state)
 {
     struct repo_fixture *f = *state;
@@ -329,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(frames_come_back),
         CASE(a_pack_explains_itself),
+        CASE(as_documented),
         CASE(equal_content_is_another_pack),
         CASE(what_get_refuses),
         CASE(mutated_indexes),

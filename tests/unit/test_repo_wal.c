@@ -53,6 +53,29 @@ static void every_kind(void **state)
     assert_rc(f, RC_USAGE, put(f, "../../x", "x", &was_there));
 }
 
+/* docs/format.md, section 8, with the numbers as they stand there. */
+static void as_documented(void **state)
+{
+    struct repo_fixture *f = *state;
+    CLEANUP_BUF struct buf b = BUF_INIT(1u << 20);
+    assert_rc(f, RC_OK, put(f, SEGMENT, "content", &(bool){0}));
+    read_object(f, name_wal("main", SYSTEM_ID, SEGMENT).text, &b);
+    struct sha256 digest = sha256_of(b.data, b.len - 32);
+    assert_memory_equal(b.data + b.len - 32, digest.bytes, 32);
+    assert_memory_equal(b.data, "pgpWAL_1\1\0\0\0", 12);
+    assert_int_equal(get_le16(b.data + 32), 3);
+    const uint8_t *s = b.data + 40;
+    assert_true(get_le64(s + 16) == SYSTEM_ID);
+    assert_int_equal(get_le32(s + 24), BYTES);
+    assert_true(get_le64(s + 32) == 7);
+    struct xxh128 hash = xxh128_of(f->repo->hash_seed, "content", 7);
+    assert_memory_equal(s + 40, hash.bytes, 16);
+    assert_true((int64_t)get_le64(s + 56) <= clock_now());
+    assert_int_equal(get_le16(s + 64), 24);
+    assert_memory_equal(s + 66, SEGMENT, 24);
+    assert_int_equal(get_le32(b.data + get_le32(b.data + 12)), 0xfd2fb528); /* zstd begins */
+}
+
 static void the_same_again(void **state)
 {
     struct repo_fixture *f = *state;
@@ -239,15 +262,11 @@ int main(void)
 {
 #define CASE(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        CASE(every_kind),
-        CASE(the_same_again),
-        CASE(never_replaced),
-        CASE(a_lost_answer),
-        CASE(absence_and_outage),
-        CASE(swapped),
-        CASE(a_damaged_one_is_not_ours),
-        CASE(mutations),
-        CASE(listing),
+        CASE(every_kind),     CASE(as_documented),
+        CASE(the_same_again), CASE(never_replaced),
+        CASE(a_lost_answer),  CASE(absence_and_outage),
+        CASE(swapped),        CASE(a_damaged_one_is_not_ours),
+        CASE(mutations),      CASE(listing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
