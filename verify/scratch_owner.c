@@ -116,18 +116,29 @@ static enum owner_state state_of(const void *text, size_t len, struct owner *to)
     return process_lives(o) ? OWNER_AT_WORK : OWNER_GONE;
 }
 
+/* Anybody may put a directory with a drill's name into /var/tmp. */
+static bool is_ours(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid();
+}
+
 enum rc owner_look(const char *root, struct owner *ret, struct error *err)
 {
     struct owner found = {.state = OWNER_NONE, .fd = -1};
     CLEANUP_FREE char *path = path_join(root, OWNER_FILE);
     CLEANUP_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno != ENOENT) {
+    if (fd < 0 && errno != ENOENT && errno != EACCES) {
         error_set_errno(err, RC_SYSTEM, errno, "could not open the owner file");
         return error_on(err, "%s", path);
     }
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (fd < 0 || !is_ours(fd)) {
+        *ret = found;
+        return RC_OK;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         found.state = OWNER_AT_WORK;
-    } else if (fd >= 0) {
+    } else {
         char text[OWNER_MAX];
         size_t len;
         TRY(file_pread(fd, text, sizeof text, 0, &len, path, err));

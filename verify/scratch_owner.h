@@ -10,7 +10,7 @@
 #define OWNER_FILE "owner.json"
 
 enum owner_state {
-    OWNER_NONE,    /* no owner file, or none that a drill wrote */
+    OWNER_NONE,    /* no owner file, or none that a drill of this user wrote */
     OWNER_AT_WORK, /* its process lives */
     OWNER_KEPT,    /* somebody wants to look at it */
     OWNER_GONE,    /* its process ended without cleaning up */
