@@ -1,33 +1,43 @@
 /*
- * Fetch one WAL file, and find out what a missing one means. PostgreSQL reads exit codes 1 to 125
- * of a restore_command as the end of the WAL and, outside standby mode, would end recovery there;
- * so "absent" must be proven.
+ * Fetch one WAL file for recovery. PostgreSQL reads "it is not there" as the end of the WAL, and
+ * outside standby mode it then ends recovery and opens the database; so absence must be proven, and
+ * everything else must be told from it.
  */
 #ifndef PGPROOF_RESTORE_WAL_FETCH_H
 #define PGPROOF_RESTORE_WAL_FETCH_H
 
-#include "pg/lsn.h"
 #include "repo/wal_object.h"
 
-struct fetch {
-    struct repo *repo;
+struct wal_fetch {
+    struct repo *repo; /* opened in this call, so repository.json was read */
     const char *cluster;
-    const char *data_directory; /* NULL: run by a person, elsewhere */
     struct cluster_system system;
-    const char *file; /* %f */
-    const char *path; /* %p */
-    struct wal_name name;
-    unsigned hole_wait_seconds;
+    const char *data_directory; /* NULL: run by a person, elsewhere */
+    bool standby;               /* it will ask again: no absence is the end */
+    const char *file;           /* %f */
+    const char *path;           /* %p */
+    unsigned hole_wait_seconds; /* pushes may arrive out of order */
+};
+
+enum wal_fetch_answer {
+    WAL_FETCHED, /* verified, durable, in place */
+    WAL_ABSENT,  /* proven, and outside standby mode no hole */
 };
 
 /*
- * RC_OK: in place, verified, durable. RC_NOT_FOUND: proven absent, and no hole. RC_INTEGRITY: a
- * hole, or damaged. Anything else: could not find out.
+ * RC_USAGE: no name of a WAL file. RC_INTEGRITY: damaged, or a hole. RC_STORAGE: could not find
+ * out. Never RC_NOT_FOUND. Without RC_OK and WAL_FETCHED there is nothing new at `path`.
  */
-MUST_CHECK enum rc fetch_file(const struct fetch *f, struct error *err);
+MUST_CHECK enum rc wal_fetch(const struct wal_fetch *f, enum wal_fetch_answer *ret,
+                             struct error *err);
 
-/* Does this directory belong to a standby that has reached consistency? It asks again by itself, so
- * an outage is no reason to stop it. */
-bool fetch_for_consistent_standby(const char *data_directory);
+bool wal_fetch_is_standby(const char *data_directory);
+
+/*
+ * May a standby be told that `file` is not there while the repository is out of reach? Once it is
+ * consistent it only asks again, and would otherwise shut down. Before that, a history file that
+ * seems to be absent could send it onto the wrong timeline.
+ */
+bool wal_fetch_standby_can_wait(const char *data_directory, const char *file);
 
 #endif

@@ -33,6 +33,7 @@ struct control {
     uint32_t checkpoint_timeline;
     uint64_t next_xid; /* with epoch */
     uint64_t min_recovery_lsn;
+    uint64_t backup_start_lsn; /* not 0: recovery has not reached the end of its backup yet */
     uint32_t page_bytes;
     uint32_t relation_segment_pages;
     uint32_t wal_segment_bytes;
