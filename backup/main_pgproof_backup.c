@@ -368,8 +368,10 @@ static enum rc wait_for_wal(struct run *r, struct error *err)
     uint64_t last = r->last_segment;
     if (r->have_rows && r->rows.segment > last)
         last = r->rows.segment;
-    app_say(r->app, "waiting for %llu WAL segments to be archived",
-            (unsigned long long)(last - r->first_segment + 1));
+    char first_file[WAL_NAME_MAX], last_file[WAL_NAME_MAX];
+    wal_name_segment(r->info->timeline, r->first_segment, r->facts.wal_segment_bytes, first_file);
+    wal_name_segment(r->info->timeline, last, r->facts.wal_segment_bytes, last_file);
+    app_say(r->app, "waiting for WAL %s to %s in the repository", first_file, last_file);
     enum rc rc = wait_wal_range(&r->wal, r->info->timeline, r->first_segment, last, err);
     if (rc != RC_OK)
         return error_prefix(err, "the backup lacks WAL that it needs, so it is void");

@@ -23,7 +23,7 @@ static char *ask_archiver(const struct wait_wal *w)
     const char *failed = rows_get(rows, 0, 1), *when = rows_get(rows, 0, 2);
     const char *archived = rows_get(rows, 0, 3);
     if (failed && when)
-        return str_printf("archive_command has failed %s times, last for %s at %s UTC",
+        return str_printf("archive_command has failed %s times, last for %s at %s",
                           rows_get(rows, 0, 0), failed, when);
     return str_printf("archive_command has not failed; the server last archived %s",
                       archived ? archived : "nothing");
