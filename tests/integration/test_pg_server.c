@@ -49,11 +49,9 @@ static void what_could_change_results_is_settled(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"search_path", "\"\""},      {"DateStyle", "ISO, YMD"},
-        {"TimeZone", "UTC"},          {"extra_float_digits", "3"},
-        {"row_security", "off"},      {"statement_timeout", "0"},
-        {"lock_timeout", "0"},        {"idle_session_timeout", "0"},
-        {"application_name", "test"}, {"client_encoding", "SQL_ASCII"},
+        {"search_path", "\"\""},     {"DateStyle", "ISO, YMD"},    {"TimeZone", "UTC"},
+        {"extra_float_digits", "3"}, {"row_security", "off"},      {"statement_timeout", "0"},
+        {"lock_timeout", "0"},       {"application_name", "test"}, {"client_encoding", "SQL_ASCII"},
     };
     struct error err;
     pgfix_sql(pg, "ALTER ROLE postgres SET statement_timeout = '1s'");
@@ -180,7 +178,9 @@ static void a_lost_session_is_noticed(void **state)
     uint64_t pid = 0;
     assert_true(session_alive(s));
     assert_int_equal(session_value_u64(s, "SELECT pg_backend_pid()", &pid, &err), RC_OK);
-    pgfix_value(pg, "SELECT pg_terminate_backend(%d, 10000)", (int)pid);
+    pgfix_value(pg, "SELECT pg_terminate_backend(%d)", (int)pid);
+    while (pgfix_number(pg, "SELECT count(*) FROM pg_stat_activity WHERE pid = %d", (int)pid) > 0)
+        clock_sleep_ms(20);
     assert_int_equal(session_exec(s, "SELECT 1", &err), RC_DATABASE);
     assert_true(err.transient);
     assert_non_null(strstr(err.what, "terminating connection"));
