@@ -78,6 +78,11 @@ static enum rc none_fits(const struct restore_plan *p, struct error *err)
     const struct backup_info *oldest = oldest_on_branch(p);
     char at[MOMENT_TEXT_MAX], lsn[LSN_TEXT_MAX];
 
+    for (size_t i = 0; !oldest && i < p->catalog->count; i++)
+        if (!p->catalog->entries[i].info) {
+            *err = p->catalog->entries[i].problem;
+            return error_prefix(err, "no backup can be used, and this one is damaged");
+        }
     if (!oldest) {
         error_set(err, RC_REFUSED, "no usable backup lies on timeline %u",
                   p->branch.history.timeline);
