@@ -20,6 +20,7 @@
 
 /* Beside the files themselves: WAL, and what recovery writes. */
 #define SPACE_SLACK_BYTES (256u << 20)
+#define NAME_TRIES        10
 
 struct drill {
     struct app *app;
@@ -179,10 +180,16 @@ static enum rc clean_up(struct drill *d, struct error *err)
 static enum rc store_proof(struct drill *d, json_t *body, struct error *err)
 {
     struct proof *p = d->proof;
-    struct object_name name = name_proof(p->cluster, p->finished, p->backup_id);
-    TRY(document_put(d->repo->store, name.text, PROOF_KIND, PROOF_VERSION, body, NULL, err));
-    p->stored_as = proof_text(p, name.text);
-    return RC_OK;
+    enum rc rc = RC_EXISTS;
+    /* names have whole seconds, and another drill of this backup may have ended in this one */
+    for (int i = 0; rc == RC_EXISTS && i < NAME_TRIES; i++) {
+        moment_us at = p->finished + i * INT64_C(1000000);
+        struct object_name name = name_proof(p->cluster, at, p->backup_id);
+        rc = document_put(d->repo->store, name.text, PROOF_KIND, PROOF_VERSION, body, NULL, err);
+        if (rc == RC_OK)
+            p->stored_as = proof_text(p, name.text);
+    }
+    return rc;
 }
 
 static enum rc print_json(json_t *body, struct error *err)
@@ -223,10 +230,9 @@ static enum rc publish(struct drill *d, int *ret_exit, struct error *err)
     p->finished = clock_now();
     p->seconds_total = clock_monotonic() - d->began;
     CLEANUP_JSON json_t *body = proof_json(p);
-    CLEANUP_JSON json_t *printed = json_deep_copy(body); /* encoding adds members */
     enum rc rc = store_proof(d, body, &why);
     if (d->app->json)
-        TRY(print_json(printed, err));
+        TRY(print_json(body, err));
     else
         proof_print(p, stdout, d->app->colour && d->app->out_is_terminal);
     TRY(flush_stdout(err));

@@ -19,7 +19,7 @@
 #define SAY_SECONDS  30.0
 #define END_WAIT_MS  20000
 #define END_POLL_MS  50
-#define TAIL_LINES   6
+#define TAIL_LINES   10
 #define TARGET_BYTES 96
 
 /* As one word of the shell; malloc'ed. */
@@ -108,12 +108,12 @@ static enum rc wait_child(const struct app *a, const struct scratch *dir, pid_t 
     }
 }
 
-/* One line out of several, for a sentence. */
-static void join_lines(char *text)
+/* What it said went wrong; or, where it said nothing of the kind, what it said last. */
+static void quote_log(const struct scratch *dir, struct proof *p)
 {
-    for (char *c = text; *c; c++)
-        if (*c == '\n' || *c == '\t')
-            *c = ' ';
+    CLEANUP_FREE char *tail = server_log_tail(dir->restore_log, TAIL_LINES);
+    const char *error = strstr(tail, "pgproof-restore: error:");
+    check_finding_lines(p, CHECK_RESTORE, error ? error : tail);
 }
 
 static void judge(const struct drill_subject *s, const struct scratch *dir, struct proof *p,
@@ -125,13 +125,11 @@ static void judge(const struct drill_subject *s, const struct scratch *dir, stru
                      format_size(s->info->size_bytes, size));
         return;
     }
-    CLEANUP_FREE char *tail = server_log_tail(dir->restore_log, TAIL_LINES);
-    join_lines(tail);
     if (status == EXIT_BAD)
-        check_failed(p, CHECK_RESTORE, "pgproof-restore found damage: %s", tail);
+        check_failed(p, CHECK_RESTORE, "pgproof-restore found damage");
     else
-        check_not_run(p, CHECK_RESTORE, "pgproof-restore could not do it (exit code %d): %s",
-                      status, tail);
+        check_not_run(p, CHECK_RESTORE, "pgproof-restore could not do it (exit code %d)", status);
+    quote_log(dir, p);
 }
 
 enum rc drill_restore(const struct app *a, const struct drill_subject *s, const struct scratch *dir,

@@ -14,6 +14,7 @@
 
 #define STALL_SECONDS 600.0
 #define STOP_SECONDS  60
+#define LOG_LINES     10
 
 struct steps {
     const struct drill_server_options *o;
@@ -42,13 +43,17 @@ static bool repository_is_there(const struct steps *s)
     return store_get(s->o->repo->store, REPOSITORY_OBJECT, &text, &ignored) == RC_OK;
 }
 
-static void server_ended(struct steps *s, const struct error *why)
+static void server_ended(struct steps *s)
 {
+    CLEANUP_FREE char *tail = server_log_tail(s->o->scratch->server_log, LOG_LINES);
     if (repository_is_there(s))
-        check_failed(s->proof, CHECK_RECOVERY, "%s", why->what);
+        check_failed(s->proof, CHECK_RECOVERY,
+                     "the scratch server ended before it reached the target; the end of its log:");
     else
-        check_not_run(s->proof, CHECK_RECOVERY, "the repository can't be read any more, and %s",
-                      why->what);
+        check_not_run(
+            s->proof, CHECK_RECOVERY,
+            "the scratch server ended, but the repository can't be read any more, either");
+    check_finding_lines(s->proof, CHECK_RECOVERY, tail);
 }
 
 static void judge_recovery(struct steps *s, const struct replay *r)
@@ -66,13 +71,13 @@ static void judge_recovery(struct steps *s, const struct replay *r)
                      lsn_text(s->o->subject->target_lsn, to));
         break;
     case REPLAY_ENDED:
-        server_ended(s, &r->error);
+        server_ended(s);
         break;
     case REPLAY_STALLED:
-        tail = server_log_tail(s->o->scratch->server_log, 3);
+        tail = server_log_tail(s->o->scratch->server_log, LOG_LINES);
         check_not_run(s->proof, CHECK_RECOVERY,
-                      "it did not get on, or not in the time allowed; the end of its log: %s",
-                      tail);
+                      "it did not get on, or not in the time allowed; the end of its log:");
+        check_finding_lines(s->proof, CHECK_RECOVERY, tail);
         break;
     }
 }
@@ -85,7 +90,10 @@ static void judge_target(struct steps *s, const struct replay *r)
         s->o->subject->counts ? replay_is_at(r->lsn, target) : replay_is_past(r->lsn, target);
     lsn_text(r->lsn, at);
     lsn_text(target, to);
-    if (reached)
+    if (reached && r->lsn < target)
+        check_passed(s->proof, CHECK_TARGET,
+                     "paused at LSN %s, between which and %s lies only a page header", at, to);
+    else if (reached)
         check_passed(s->proof, CHECK_TARGET, "paused at LSN %s; asked for was %s", at, to);
     else
         check_failed(s->proof, CHECK_TARGET, "recovery paused at LSN %s, not at %s", at, to);

@@ -48,13 +48,13 @@ static const struct app_tool tool = {
     .summary = "prove that a backup can be restored",
     .usage = "drill [options]",
     .details =
-        "drill  Restores a backup with pgproof-restore into a scratch instance that nothing can\n"
-        "       reach and that reaches nothing, recovers it, compares its row counts with those\n"
-        "       noted at the backup, promotes it, checks its tables and indexes with amcheck,\n"
-        "       writes a proof into the repository and cleans up.\n"
+        "A drill restores a backup with pgproof-restore into a scratch instance that is cut off "
+        "from everything, recovers it, compares its row counts with those noted at the backup, "
+        "promotes it, checks its tables and indexes with amcheck, writes a proof into the "
+        "repository and cleans up.\n"
         "\n"
-        "Exit codes: 0 proven, 1 not proven (a check could not run), 2 failed, 3 wrong usage or\n"
-        "configuration. A check that did not run is never taken for a good one.",
+        "It exits 0 only if every check ran and passed: 1 says that one could not run, 2 that one "
+        "failed.",
     .examples = "pgproof-verify drill\n"
                 "pgproof-verify drill --backup=20261121T020000Z --keep\n"
                 "pgproof-verify drill --json | jq .result",

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const check_names[CHECK_COUNT] = {
     [CHECK_ARCHIVE] = "archived WAL", [CHECK_RESTORE] = "restore",
@@ -112,6 +113,17 @@ void check_finding(struct proof *p, enum check_id id, const char *fmt, ...)
     va_start(args, fmt);
     c->findings[c->finding_count++] = format_text(p, fmt, args);
     va_end(args);
+}
+
+void check_finding_lines(struct proof *p, enum check_id id, const char *output)
+{
+    while (*output) {
+        output += strspn(output, " \t\n");
+        size_t len = strcspn(output, "\n");
+        if (len > 0)
+            check_finding(p, id, "%.*s", (int)len, output);
+        output += len;
+    }
 }
 
 void check_optional(struct proof *p, enum check_id id)

@@ -96,6 +96,8 @@ void check_failed(struct proof *p, enum check_id id, const char *fmt, ...) PRINT
 void check_not_run(struct proof *p, enum check_id id, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* One thing that is wrong; changes no verdict. */
 void check_finding(struct proof *p, enum check_id id, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* Each line of a program's output as a finding. */
+void check_finding_lines(struct proof *p, enum check_id id, const char *output);
 /* Say that the result does not depend on this check here. */
 void check_optional(struct proof *p, enum check_id id);
 const char *check_name(enum check_id id);

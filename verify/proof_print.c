@@ -19,6 +19,7 @@
 struct printer {
     FILE *to;
     bool colour;
+    unsigned claims; /* printed so far */
 };
 
 static const char *paint(const struct printer *pr, const char *code)
@@ -43,7 +44,8 @@ static void print_head(const struct printer *pr, const struct proof *p)
     char when[MOMENT_TEXT_MAX], lsn[LSN_TEXT_MAX];
     fprintf(pr->to, "%sDrill of backup %s, cluster %s%s\n\n", paint(pr, BOLD), p->backup_id,
             p->cluster, paint(pr, PLAIN));
-    fprintf(pr->to, "  %-16s %s, on %s\n", "begun", moment_text(p->started, when), p->host);
+    moment_us second = p->started - p->started % 1000000;
+    fprintf(pr->to, "  %-16s %s, on %s\n", "begun", moment_text(second, when), p->host);
     fprintf(pr->to, "  %-16s PostgreSQL %s, system %" PRIu64 "\n", "server", p->postgresql_version,
             p->system_identifier);
     if (p->target_lsn && str_eq(p->target_kind, "lsn"))
@@ -137,7 +139,8 @@ static void print_remarks(const struct printer *pr, const char *title, const str
 
 static void print_claim(void *ctx, const char *sentence)
 {
-    const struct printer *pr = ctx;
+    struct printer *pr = ctx;
+    pr->claims++;
     fprintf(pr->to, "  - %s\n", sentence);
 }
 
@@ -145,8 +148,8 @@ static void print_claims(struct printer *pr, const struct proof *p)
 {
     fprintf(pr->to, "\n  %swhat this proves%s\n", paint(pr, BOLD), paint(pr, PLAIN));
     claims_proven(p, print_claim, pr);
-    if (p->checks[CHECK_RESTORE].verdict != VERDICT_PASSED)
-        print_claim(pr, "Nothing: the files could not be restored.");
+    if (pr->claims == 0)
+        print_claim(pr, "Nothing.");
     fprintf(pr->to, "\n  %swhat this does not prove%s\n", paint(pr, BOLD), paint(pr, PLAIN));
     claims_not_proven(p, print_claim, pr);
 }
@@ -201,7 +204,7 @@ static void print_last_line(const struct printer *pr, const struct proof *p)
 
 void proof_print(const struct proof *p, FILE *to, bool colour)
 {
-    struct printer pr = {to, colour};
+    struct printer pr = {.to = to, .colour = colour};
     print_head(&pr, p);
     print_checks(&pr, p);
     print_timings(&pr, p);

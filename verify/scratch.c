@@ -63,12 +63,21 @@ static enum rc random_name(char to[static sizeof(SCRATCH_PREFIX) + 16], struct e
     return RC_OK;
 }
 
+static enum rc give_all(const struct scratch *s, uid_t uid, gid_t gid, struct error *err)
+{
+    TRY(give(s->conf, uid, gid, err));
+    TRY(give(s->socket, uid, gid, err));
+    TRY(give(s->tablespaces, uid, gid, err));
+    return give(s->root, uid, gid, err);
+}
+
 static enum rc fill(struct scratch *s, uid_t uid, gid_t gid, struct error *err)
 {
     TRY(owner_begin(s->root, s->socket_outside ? s->socket : "", &s->owner_fd, err));
     TRY(make_dir(s->conf, err));
     TRY(make_dir(s->socket, err));
-    return scratch_give(s, uid, gid, err);
+    TRY(make_dir(s->tablespaces, err)); /* its parts are restored one by one */
+    return give_all(s, uid, gid, err);
 }
 
 enum rc scratch_make(const char *parent, uid_t uid, gid_t gid, struct scratch **ret,
@@ -96,13 +105,6 @@ enum rc scratch_make(const char *parent, uid_t uid, gid_t gid, struct scratch **
     *ret = s;
     s = NULL;
     return RC_OK;
-}
-
-enum rc scratch_give(struct scratch *s, uid_t uid, gid_t gid, struct error *err)
-{
-    TRY(give(s->conf, uid, gid, err));
-    TRY(give(s->socket, uid, gid, err));
-    return give(s->root, uid, gid, err);
 }
 
 enum rc scratch_keep(struct scratch *s, struct error *err)

@@ -30,15 +30,13 @@ struct scratch {
 };
 
 /*
- * Make <parent>/pgproof-drill-<random> (0700) with conf and socket in it, belonging to uid and gid
- * where we are root. `parent` is made if it isn't there. Made is made: scratch_remove takes it away
- * again.
+ * Make <parent>/pgproof-drill-<random> (0700) with conf, socket and tablespaces in it, belonging to
+ * uid and gid where we are root: the scratch server will run as them, and pgproof-restore gives
+ * what it restores to the owner of the directory that it lies in. `parent` is made if it isn't
+ * there.
  */
 MUST_CHECK enum rc scratch_make(const char *parent, uid_t uid, gid_t gid, struct scratch **ret,
                                 struct error *err);
-
-/* Hand conf, socket and the directory itself to another user: the restored files' owner. */
-MUST_CHECK enum rc scratch_give(struct scratch *s, uid_t uid, gid_t gid, struct error *err);
 
 /* Write it down as kept, so that no later drill removes it. */
 MUST_CHECK enum rc scratch_keep(struct scratch *s, struct error *err);

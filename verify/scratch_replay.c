@@ -66,18 +66,14 @@ static enum rc ask(struct follower *f, bool *ret_over, struct error *err)
     return RC_OK;
 }
 
-static enum rc poll_server(struct follower *f, enum server_state *ret, struct error *ret_ended,
-                           struct error *err)
+static enum rc poll_server(struct follower *f, enum server_state *ret, struct error *err)
 {
     struct stat st;
     if (stat(f->o->log_path, &st) == 0 && st.st_size != f->log_bytes) {
         f->log_bytes = st.st_size;
         f->moved = clock_monotonic();
     }
-    enum rc rc = server_poll(f->o->server, ret, ret_ended);
-    if (rc != RC_OK)
-        *err = *ret_ended;
-    return rc;
+    return server_poll(f->o->server, ret, err);
 }
 
 /* The server may end between any two questions; then its end is the answer, not the broken
@@ -85,10 +81,9 @@ static enum rc poll_server(struct follower *f, enum server_state *ret, struct er
 static enum rc look(struct follower *f, bool *ret_over, struct error *err)
 {
     enum server_state state;
-    struct error ended;
     *ret_over = false;
     if (!f->session) {
-        TRY(poll_server(f, &state, &ended, err));
+        TRY(poll_server(f, &state, err));
         if (state == SERVER_STARTING)
             return RC_OK;
         if (state == SERVER_ACCEPTING)
@@ -101,12 +96,11 @@ static enum rc look(struct follower *f, bool *ret_over, struct error *err)
         session_close(f->session);
         f->session = NULL;
         clock_sleep_ms(POLL_MS);
-        TRY(poll_server(f, &state, &ended, err));
+        TRY(poll_server(f, &state, err));
         if (state != SERVER_ENDED)
             return RC_OK;
     }
     f->now.end = REPLAY_ENDED;
-    f->now.error = ended;
     *ret_over = true;
     return RC_OK;
 }

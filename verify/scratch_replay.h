@@ -10,7 +10,7 @@
 
 enum replay_end {
     REPLAY_PAUSED,   /* where, says lsn */
-    REPLAY_ENDED,    /* the server ended; `error` has the end of its log */
+    REPLAY_ENDED,    /* the server ended; its log says why */
     REPLAY_PROMOTED, /* out of recovery, though nobody asked for it */
     REPLAY_STALLED,  /* no progress for stall_seconds, or over the time allowed */
 };
@@ -19,7 +19,6 @@ struct replay {
     enum replay_end end;
     uint64_t lsn; /* how far it got; 0: not known */
     uint32_t timeline;
-    struct error error; /* of a server that ended */
 };
 
 struct replay_options {
