@@ -294,7 +294,8 @@ static void report_step(struct check *c, const char *name, const char *status, d
 {
     char d[32];
     CLEANUP_FREE char *shown = str_printable(c->detail);
-    json_t *o = json_pack("{s:s, s:s, s:f}", "name", name, "status", status, "seconds", seconds);
+    json_t *o = json_pack("{s:s, s:s, s:f}", "name", name, "status", status, "seconds",
+                          (double)(int64_t)(seconds * 1000 + 0.5) / 1000);
 
     json_set_bytes(o, "detail", shown);
     json_array_append_new(c->steps, o);
@@ -352,7 +353,7 @@ static void print_json(struct check *c, const struct error *err, int exit_code)
                   "result", exit_code <= EXIT_BAD ? results[exit_code] : "could not check", "steps",
                   c->steps, "exit_code", exit_code);
 
-    if (err->rc != RC_OK)
+    if (exit_code != EXIT_DONE)
         json_object_set_new(o, "error", error_json(err));
     json_dumpf(o, stdout, JSON_INDENT(2));
     printf("\n");

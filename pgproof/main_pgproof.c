@@ -17,6 +17,7 @@ static const struct {
 } commands[] = {
     {"init", "create the repository, register a cluster", &init_tool},
     {"check", "does archiving work, now, from end to end?", &check_tool},
+    {"info", "what is there: backups, WAL, the recovery window", &info_tool},
     {"config", "what is in force, and where each value comes from", &config_tool},
     {"backup", "take a base backup", NULL},
     {"restore", "restore a cluster to a moment", NULL},

@@ -1,0 +1,152 @@
+#include "pgproof/wal_window.h"
+
+#include "base/mem.h"
+#include "base/str.h"
+
+struct wal_run *wal_runs(const struct wal_list *l, size_t *ret_count)
+{
+    struct wal_run *runs = NULL;
+    size_t count = 0, capacity = 0;
+
+    for (size_t i = 0; i < l->segment_count; i++) {
+        const struct wal_segment *s = &l->segments[i];
+        struct wal_run *before = count ? &runs[count - 1] : NULL;
+
+        if (!before || before->timeline != s->timeline || before->last + 1 != s->number) {
+            runs = mem_grow(runs, count, &capacity, sizeof(*runs));
+            before = &runs[count++];
+            before->timeline = s->timeline;
+            before->first = s->number;
+        }
+        before->last = s->number;
+        before->newest = s->stored;
+    }
+    *ret_count = count;
+    return runs;
+}
+
+/* A line of timelines and the WAL along it. */
+struct branch_view {
+    const struct history *history;
+    const struct wal_list *list;
+    uint32_t segment_bytes;
+};
+
+/* A segment in which the timeline changes may be archived under both; recovery takes either. */
+static const struct wal_segment *segment_at(const struct branch_view *v, uint64_t number)
+{
+    const struct history *h = v->history;
+    uint64_t begin = number * v->segment_bytes;
+    uint32_t first = history_timeline_at(h, begin);
+    uint32_t last = history_timeline_at(h, begin + v->segment_bytes - 1);
+    const struct wal_segment *s = wal_list_find(v->list, last, number);
+
+    for (unsigned i = h->count; !s && i-- > 0;)
+        if (h->entries[i].timeline >= first && h->entries[i].timeline < last)
+            s = wal_list_find(v->list, h->entries[i].timeline, number);
+    return s;
+}
+
+/* first - 1 where `first` itself is missing. */
+static uint64_t run_end(const struct branch_view *v, uint64_t first)
+{
+    uint64_t n = first;
+
+    while (segment_at(v, n))
+        n++;
+    return n - 1;
+}
+
+/* The next segment of the branch behind `number` that is there. */
+static bool next_present(const struct branch_view *v, uint64_t number, uint64_t *ret)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < v->list->segment_count; i++) {
+        uint64_t n = v->list->segments[i].number;
+        if (n > number && (!found || n < *ret) && segment_at(v, n)) {
+            *ret = n;
+            found = true;
+        }
+    }
+    return found;
+}
+
+struct finder {
+    struct window *windows;
+    size_t count, capacity;
+};
+
+static void finish_window(struct window *w, const struct branch_view *v)
+{
+    uint64_t next;
+
+    w->hole = next_present(v, w->last, &next);
+    w->hole_last = w->hole ? next - 1 : 0;
+}
+
+static void open_window(struct finder *f, const struct branch_view *v, const struct backup_info *b,
+                        uint64_t first, uint64_t last, bool beside)
+{
+    const struct wal_segment *s = segment_at(v, last);
+
+    f->windows = mem_grow(f->windows, f->count, &f->capacity, sizeof(*f->windows));
+    struct window *w = &f->windows[f->count++];
+    *w = (struct window){.timeline = s->timeline,
+                         .first = first,
+                         .last = last,
+                         .from = b->stop_time,
+                         .to = s->stored > b->stop_time ? s->stored : b->stop_time,
+                         .from_lsn = b->stop_lsn,
+                         .first_backup = b->id,
+                         .last_backup = b->id,
+                         .beside = beside};
+    finish_window(w, v);
+}
+
+static void place_backup(struct finder *f, const struct branch_view *v, const struct backup_info *b,
+                         struct backup_standing *standing)
+{
+    uint64_t first = lsn_segment(b->start_lsn, v->segment_bytes);
+    uint64_t needed = lsn_segment_before(b->stop_lsn, v->segment_bytes);
+    struct window *w = f->count ? &f->windows[f->count - 1] : NULL;
+
+    if (w && w->beside == standing->beside && (!w->beside || w->timeline == b->timeline) &&
+        first >= w->first && needed <= w->last) {
+        w->last_backup = b->id;
+        return;
+    }
+    uint64_t last = run_end(v, first);
+    if (last < needed || last + 1 == first) {
+        standing->state = BACKUP_WAL_MISSING;
+        wal_name_segment(history_timeline_at(v->history, (last + 1) * v->segment_bytes), last + 1,
+                         v->segment_bytes, standing->missing);
+        return;
+    }
+    open_window(f, v, b, first, last, standing->beside);
+}
+
+void windows_find(const struct catalog *catalog, uint64_t system_identifier, uint32_t segment_bytes,
+                  const struct wal_list *l, const struct history *h,
+                  struct backup_standing *standing, struct window **ret, size_t *ret_count)
+{
+    struct branch_view newest = {.history = h, .list = l, .segment_bytes = segment_bytes};
+    struct finder f = {0};
+
+    for (size_t i = 0; i < catalog->count; i++) {
+        const struct backup_info *b = catalog->entries[i].info;
+
+        if (!b || b->system_identifier != system_identifier) {
+            standing[i].state = b ? BACKUP_OTHER : BACKUP_BROKEN;
+            continue;
+        }
+        struct history own = {.timeline = b->timeline};
+        struct branch_view beside = newest;
+        beside.history = &own;
+        standing[i].state = BACKUP_USABLE;
+        standing[i].beside = !history_contains(h, b->timeline, b->stop_lsn);
+        place_backup(&f, standing[i].beside ? &beside : &newest, b, &standing[i]);
+    }
+    *ret = f.windows;
+    *ret_count = f.count;
+}
