@@ -129,8 +129,6 @@ static void print_window(const struct system_report *s, const struct window *w)
 
 static void print_windows(const struct system_report *s)
 {
-    char t[MOMENT_TEXT_MAX];
-
     printf("\nRecovery window\n");
     if (s->window_count == 0) {
         printf("  none: nothing can be restored yet\n");
@@ -138,8 +136,8 @@ static void print_windows(const struct system_report *s)
     }
     for (size_t i = 0; i < s->window_count; i++)
         print_window(s, &s->windows[i]);
-    const struct window *w = &s->windows[s->window_count - 1];
-    printf("  pgproof restore --dry-run --target-time='%s' --to=DIR\n", moment_text(w->from, t));
+    printf("  See what a restore would do, without changing anything:\n"
+           "    pgproof restore --dry-run --to=DIR --target-time='YYYY-MM-DD HH:MM:SS UTC'\n");
 }
 
 static void print_leases(const struct report *r)
