@@ -104,15 +104,27 @@ static void open_window(struct finder *f, const struct branch_view *v, const str
     finish_window(w, v);
 }
 
+/* The window that a backup lies in already: it adds nothing to what can be reached. */
+static struct window *covering_window(struct finder *f, const struct backup_info *b, uint64_t first,
+                                      uint64_t needed, bool beside)
+{
+    for (size_t i = f->count; i-- > 0;) {
+        struct window *w = &f->windows[i];
+        if (w->beside == beside && (!beside || w->timeline == b->timeline) && first >= w->first &&
+            needed <= w->last)
+            return w;
+    }
+    return NULL;
+}
+
 static void place_backup(struct finder *f, const struct branch_view *v, const struct backup_info *b,
                          struct backup_standing *standing)
 {
     uint64_t first = lsn_segment(b->start_lsn, v->segment_bytes);
     uint64_t needed = lsn_segment_before(b->stop_lsn, v->segment_bytes);
-    struct window *w = f->count ? &f->windows[f->count - 1] : NULL;
+    struct window *w = covering_window(f, b, first, needed, standing->beside);
 
-    if (w && w->beside == standing->beside && (!w->beside || w->timeline == b->timeline) &&
-        first >= w->first && needed <= w->last) {
+    if (w) {
         w->last_backup = b->id;
         return;
     }
