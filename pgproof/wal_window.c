@@ -79,7 +79,7 @@ struct finder {
 
 static void finish_window(struct window *w, const struct branch_view *v)
 {
-    uint64_t next;
+    uint64_t next = 0;
 
     w->hole = next_present(v, w->last, &next);
     w->hole_last = w->hole ? next - 1 : 0;

@@ -29,16 +29,6 @@ static enum rc make_socket_dir(const char *data_directory, char to[static 108], 
     return RC_OK;
 }
 
-/* Who may open the directory of the socket (its owner, and root) may connect; nobody else can. */
-static enum rc write_hba(const char *socket_directory, struct error *err)
-{
-    static const char text[] = "local all all trust\n";
-    CLEANUP_FREE char *path = path_join(socket_directory, "pg_hba.conf");
-
-    TRY(file_replace(path, text, sizeof(text) - 1, 0644, err));
-    return RC_OK;
-}
-
 /* Without a postgresql.conf of its own (Debian keeps it in /etc) the server is told where we put
  * the one from the backup. */
 static enum rc add_config_settings(const char *data_directory, char *(*ret)[3], struct error *err)
@@ -67,6 +57,7 @@ static enum rc start_server(const struct app *a, const struct restore_plan *p,
                             struct server **ret, struct error *err)
 {
     CLEANUP_FREE char *bindir = NULL;
+    CLEANUP_FREE char *user = conninfo_user(a->config->connection);
     char *config[3] = {0};
     const char *settings[16] = {"hot_standby=on", "logging_collector=off",
                                 "log_destination=stderr"};
@@ -77,9 +68,6 @@ static enum rc start_server(const struct app *a, const struct restore_plan *p,
     for (int i = 0; i < 3 && config[i]; i++)
         settings[n++] = config[i];
     TRY(make_socket_dir(data_directory, f->socket_directory, err));
-    TRY(write_hba(f->socket_directory, err));
-    CLEANUP_FREE char *hba = str_printf("hba_file=%s/pg_hba.conf", f->socket_directory);
-    settings[n++] = hba;
     snprintf(f->log_path, sizeof(f->log_path), "%s/server.log", f->socket_directory);
     struct server_options o = {
         .bindir = bindir,
@@ -87,6 +75,7 @@ static enum rc start_server(const struct app *a, const struct restore_plan *p,
         .log_path = f->log_path,
         .socket_directory = f->socket_directory,
         .settings = settings,
+        .user = user,
     };
     enum rc rc = server_start(&o, ret, err);
     for (int i = 0; i < 3; i++)
@@ -119,6 +108,18 @@ static enum rc read_state(struct session *s, struct state *ret, struct error *er
     str_copy(st.last_commit, sizeof(st.last_commit), rows_get(rows, 0, 3));
     *ret = st;
     return RC_OK;
+}
+
+/*
+ * Recovery stops in front of a commit, so what that transaction had locked stays locked: somebody
+ * who looks at the very table that was dropped would wait for ever.
+ */
+static enum rc count_locked(struct session *s, uint64_t *ret, struct error *err)
+{
+    return session_value_u64(s,
+                             "SELECT count(*) FROM pg_catalog.pg_locks WHERE granted"
+                             " AND locktype = 'relation' AND mode = 'AccessExclusiveLock'",
+                             ret, err);
 }
 
 static void say_state(const struct app *a, const struct restore_plan *p, const struct state *st)
@@ -190,6 +191,8 @@ static enum rc follow_loop(const struct app *a, const struct restore_plan *p,
         }
         clock_sleep_ms(POLL_MS);
     }
+    if (st.in_recovery)
+        TRY(count_locked(session, &f->locked_relations, err));
     f->running = true;
     f->in_recovery = st.in_recovery;
     f->reached_lsn = st.lsn;

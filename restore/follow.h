@@ -9,7 +9,8 @@ struct follow_result {
     bool in_recovery; /* paused at the target; false: promoted, open for writing */
     bool running;     /* false after --target-action=shutdown */
     uint64_t reached_lsn;
-    char last_commit[64]; /* of the last transaction replayed; "" if there was none */
+    uint64_t locked_relations; /* by transactions that were in progress where recovery stopped */
+    char last_commit[64];      /* of the last transaction replayed; "" if there was none */
     char socket_directory[108];
     char log_path[4096];
 };

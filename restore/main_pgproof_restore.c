@@ -332,7 +332,9 @@ static void print_next_unstarted(const struct restore *r)
 static void print_next_started(const struct restore *r, const struct follow_result *f)
 {
     char lsn[LSN_TEXT_MAX];
-    CLEANUP_FREE char *psql = str_printf("psql -h %s -d postgres", f->socket_directory);
+    CLEANUP_FREE char *user = conninfo_user(r->app->config->connection);
+    CLEANUP_FREE char *psql =
+        str_printf("psql -h %s -U %s -d postgres", f->socket_directory, user ? user : "postgres");
 
     if (!f->running) {
         printf("Recovery reached its target and the server shut down, as asked.\n");
@@ -341,6 +343,10 @@ static void print_next_started(const struct restore *r, const struct follow_resu
     printf("Reached LSN %s; the last transaction replayed was committed at %s.\n",
            lsn_text(f->reached_lsn, lsn), f->last_commit[0] ? f->last_commit : "(none was)");
     printf("Next: look at it, on its private socket:\n  %s\n", psql);
+    if (f->locked_relations)
+        printf("%llu relations are locked by transactions that were in progress at this moment: a "
+               "query on\nthem waits until you promote, which ends those transactions.\n",
+               (unsigned long long)f->locked_relations);
     if (f->in_recovery)
         printf("Is this the moment? Open it for writing:\n  %s -c 'SELECT pg_promote()'\n", psql);
     printf("Stop it:\n  kill -INT $(head -1 '%s/postmaster.pid')\n", r->target.path);
@@ -369,6 +375,8 @@ static enum rc finish(struct restore *r, struct error *err)
             json_object_set_new(o, "reached_lsn", json_string(lsn_text(f.reached_lsn, lsn)));
             json_object_set_new(o, "last_commit", json_string(f.last_commit));
             json_object_set_new(o, "in_recovery", json_boolean(f.in_recovery));
+            json_object_set_new(o, "locked_relations",
+                                json_integer((json_int_t)f.locked_relations));
             json_object_set_new(o, "running", json_boolean(f.running));
             json_object_set_new(o, "socket_directory", json_string(f.socket_directory));
         }

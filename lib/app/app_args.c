@@ -128,7 +128,7 @@ static enum rc take_config_option(const struct app_tool *tool, struct given *g, 
 {
     char name[SECTION_NAME_SIZE];
     const struct option *o = option_by_long_name(g->name, name);
-    const char *value;
+    const char *value = NULL;
 
     if (!o)
         return RC_OK;

@@ -46,11 +46,14 @@ void clock_sleep_ms(unsigned ms)
 
 static void split(moment_us t, struct tm *ret_tm, int *ret_us)
 {
-    int64_t us = t % 1000000;
-    if (us < 0)
+    time_t s = t / 1000000;
+    int us = (int)(t % 1000000);
+
+    if (us < 0) { /* before 1970; division rounds towards zero */
         us += 1000000;
-    time_t s = (time_t)((t - us) / 1000000);
-    *ret_us = (int)us;
+        s--;
+    }
+    *ret_us = us;
     gmtime_r(&s, ret_tm);
 }
 
@@ -196,12 +199,15 @@ enum rc moment_parse(const char *text, moment_us *ret, struct error *err)
         return bad_moment(text, "this is not a moment",
                           "write it as '2026-11-21 14:30:00 UTC' or '2026-11-21 14:30:00+02:00'",
                           err);
+    bool bare = !p[strspn(p, " ")];
     if (!take_zone(&p, &east) || *p)
-        return bad_moment(text,
-                          "the moment has no offset from UTC, so nobody can know what is meant",
-                          "put the offset behind it, as in '2026-11-21 14:30:00 UTC' or "
-                          "'2026-11-21 14:30:00+02:00'",
-                          err);
+        return bad_moment(
+            text,
+            bare ? "the moment has no offset from UTC, so nobody can know what is meant"
+                 : "what stands behind the time is no offset from UTC",
+            "end it with the offset, as in '2026-11-21 14:30:00 UTC' or "
+            "'2026-11-21 14:30:00+02:00'",
+            err);
     check = tm;
     time_t s = timegm(&check);
     if (check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon)

@@ -32,6 +32,37 @@ static enum rc failed(struct error *err, const char *path, const char *what)
     return RC_SYSTEM;
 }
 
+static ssize_t read_some(int fd, void *to, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = read(fd, to, len < IO_MAX ? len : IO_MAX);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static enum rc read_to_end(int fd, const char *path, struct buf *to, struct error *err)
+{
+    for (;;) {
+        char past_end; /* a full buffer is right if the file ends here */
+        bool full = to->len == to->max;
+        if (!full && buf_reserve(to, 1, err) != RC_OK)
+            return error_on(err, "%s", path);
+        size_t room = (to->capacity < to->max ? to->capacity : to->max) - to->len;
+        ssize_t n = full ? read_some(fd, &past_end, 1) : read_some(fd, to->data + to->len, room);
+        if (n < 0)
+            return failed(err, path, "read the file");
+        if (n == 0)
+            return RC_OK;
+        if (full) {
+            error_set(err, RC_NOMEM, "the file is larger than the %zu bytes allowed", to->max);
+            return error_on(err, "%s", path);
+        }
+        to->len += (size_t)n;
+    }
+}
+
 enum rc file_read(const char *path, struct buf *to, struct error *err)
 {
     CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -42,22 +73,11 @@ enum rc file_read(const char *path, struct buf *to, struct error *err)
     }
     if (fd < 0)
         return failed(err, path, "open the file");
-    for (;;) {
-        if (buf_reserve(to, 1, err) != RC_OK) {
-            char past_end;
-            if (read(fd, &past_end, 1) == 0)
-                return RC_OK; /* exactly as long as the maximum */
-            return error_on(err, "%s", path);
-        }
-        ssize_t n = read(fd, to->data + to->len, to->capacity - to->len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return failed(err, path, "read the file");
-        if (n == 0)
-            return RC_OK;
-        to->len += (size_t)n;
-    }
+    size_t before = to->len;
+    enum rc rc = read_to_end(fd, path, to, err);
+    if (rc != RC_OK)
+        to->len = before;
+    return rc;
 }
 
 enum rc file_write_all(int fd, const void *data, size_t len, const char *path, struct error *err)
@@ -179,7 +199,7 @@ enum rc file_make_dirs(const char *path, mode_t mode, struct error *err)
     CLEANUP_FREE char *p = str_dup(path);
     struct stat st;
 
-    for (char *slash = p; (slash = strchr(slash + 1, '/'));) {
+    for (char *slash = p; *slash && (slash = strchr(slash + 1, '/'));) {
         *slash = '\0';
         if (mkdir(p, mode) != 0 && errno != EEXIST)
             return failed(err, p, "create the directory");
@@ -207,9 +227,15 @@ static enum rc remove_at(int dir_fd, const char *name, const char *path, struct 
         return RC_OK;
     if (errno != EISDIR && errno != EPERM)
         return failed(err, path, "remove the file");
+    int why = errno;
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? RC_OK : failed(err, path, "remove the file");
+    if (fd < 0 && errno == ENOENT)
+        return RC_OK;
+    if (fd < 0) {
+        if (errno == ENOTDIR || errno == ELOOP)
+            errno = why; /* no directory after all: it may really not be removed */
+        return failed(err, path, "remove the file");
+    }
     TRY(remove_entries(fd, path, err));
     if (unlinkat(dir_fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
         return failed(err, path, "remove the directory");
@@ -239,7 +265,12 @@ static enum rc remove_entries(int dir_fd, const char *path, struct error *err)
 
 enum rc file_remove_tree(const char *path, struct error *err)
 {
-    return remove_at(AT_FDCWD, path, path, err);
+    CLEANUP_FREE char *bare = str_dup(path);
+    size_t n = strlen(bare);
+
+    while (n > 1 && bare[n - 1] == '/') /* "link/" would be followed */
+        bare[--n] = '\0';
+    return remove_at(AT_FDCWD, bare, bare, err);
 }
 
 enum rc file_dir_is_empty(const char *path, bool *ret, struct error *err)
@@ -283,13 +314,15 @@ char *path_join(const char *dir, const char *name)
 {
     size_t n = strlen(dir);
 
-    return str_printf("%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+    return str_printf("%s%s%s", dir, n == 0 || dir[n - 1] == '/' ? "" : "/", name);
 }
 
 char *path_absolute(const char *path)
 {
     CLEANUP_FREE char *cwd = path[0] == '/' ? str_dup("") : getcwd(NULL, 0);
-    CLEANUP_FREE char *whole = str_printf("%s/%s", cwd ? cwd : "", path);
+    if (!cwd)
+        return str_dup(path); /* our directory is gone; a path from the root would be another one */
+    CLEANUP_FREE char *whole = str_printf("%s/%s", cwd, path);
     char *to = mem_alloc(strlen(whole) + 2), *save = NULL;
 
     strcpy(to, "");

@@ -13,7 +13,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Read a whole file into `to` (appended; its maximum bounds the read). May give RC_NOT_FOUND. */
+/*
+ * Read a whole file into `to` (appended; its maximum bounds the read, RC_NOMEM over it). May give
+ * RC_NOT_FOUND.
+ */
 MUST_CHECK enum rc file_read(const char *path, struct buf *to, struct error *err);
 
 /* Write all bytes; no short writes. `path` is for the message. */
@@ -41,7 +44,10 @@ bool file_exists(const char *path); /* lstat works */
 MUST_CHECK enum rc file_space_free(const char *path, uint64_t *ret_bytes, struct error *err);
 
 char *path_join(const char *dir, const char *name); /* never NULL; free() it */
-/* Absolute and without "." and ".."; links are not resolved. free() it. */
+/*
+ * Absolute and without "." and ".."; links are not resolved. free() it. Where the current directory
+ * was removed, a relative path stays as it is.
+ */
 char *path_absolute(const char *path);
 /*
  * True if `path` may be used below a directory that we own: relative, not empty, no empty, "." or

@@ -59,7 +59,7 @@ enum rc json_get_i64(const json_t *o, const char *key, int64_t *ret, struct erro
 
 enum rc json_get_u64(const json_t *o, const char *key, uint64_t *ret, struct error *err)
 {
-    int64_t v;
+    int64_t v = 0;
 
     TRY(json_get_i64(o, key, &v, err));
     if (v < 0)
@@ -70,7 +70,7 @@ enum rc json_get_u64(const json_t *o, const char *key, uint64_t *ret, struct err
 
 enum rc json_get_u32(const json_t *o, const char *key, uint32_t *ret, struct error *err)
 {
-    int64_t v;
+    int64_t v = 0;
 
     TRY(json_get_i64(o, key, &v, err));
     if (v < 0 || v > UINT32_MAX)
@@ -91,7 +91,7 @@ enum rc json_get_flag(const json_t *o, const char *key, bool fallback, bool *ret
 
 enum rc json_get_hex(const json_t *o, const char *key, void *ret, size_t len, struct error *err)
 {
-    const char *hex;
+    const char *hex = NULL;
 
     TRY(json_get_str(o, key, &hex, err));
     if (strlen(hex) != 2 * len || !hex_decode(hex, 2 * len, ret))
@@ -124,14 +124,14 @@ void json_set_bytes(json_t *o, const char *key, const char *value)
     json_t *text = json_string(value); /* NULL where it is no UTF-8 */
 
     if (text) {
-        json_object_set_new(o, key, text);
+        BUG_IF(json_object_set_new(o, key, text) != 0);
         return;
     }
     size_t len = strlen(value);
     char *hex = mem_alloc(2 * len + 1);
     char *hex_key = str_printf("%s_hex", key);
     hex_encode(value, len, hex);
-    json_object_set_new(o, hex_key, json_string(hex));
+    BUG_IF(json_object_set_new(o, hex_key, json_string(hex)) != 0);
     free(hex_key);
     free(hex);
 }

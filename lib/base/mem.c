@@ -97,8 +97,10 @@ void *arena_alloc(struct arena *a, size_t size)
         out_of_memory(size);
     rounded &= ~(ARENA_ALIGN - 1);
     if (!b || b->size - b->used < rounded) {
-        size_t room = rounded > ARENA_BLOCK ? rounded : ARENA_BLOCK;
-        struct arena_block *fresh = mem_zalloc(sizeof(*fresh) + room);
+        size_t room = rounded > ARENA_BLOCK ? rounded : ARENA_BLOCK, whole;
+        if (__builtin_add_overflow(sizeof(*b), room, &whole))
+            out_of_memory(size);
+        struct arena_block *fresh = mem_zalloc(whole);
         fresh->size = room;
         fresh->next = b;
         a->blocks = b = fresh;

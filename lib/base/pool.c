@@ -49,8 +49,10 @@ static void run_item(struct pool_thread *t, void *item)
     struct pool *p = t->pool;
     struct error err = {0};
 
-    if (p->work(p->ctx, t->number, item, &err) == RC_OK)
+    enum rc rc = p->work(p->ctx, t->number, item, &err);
+    if (rc == RC_OK)
         return;
+    err.rc = rc; /* what work returned decides: a failure must not pass for RC_OK */
     pthread_mutex_lock(&p->lock);
     if (p->error.rc == RC_OK)
         p->error = err;
@@ -138,7 +140,7 @@ enum rc pool_new(unsigned workers, size_t queue_length, pool_work *work, void *c
     if (e) {
         pool_abort(p);
         error_set_errno(err, RC_SYSTEM, e, "could not start a thread");
-        return error_now(err, "ask for fewer with --backup-jobs, or raise the limit on processes");
+        return error_now(err, "ask for fewer jobs, or raise the limit on processes (ulimit -u)");
     }
     *ret = p;
     return RC_OK;

@@ -178,8 +178,9 @@ bool parse_size(const char *s, uint64_t *ret_bytes)
 
 bool parse_duration(const char *s, int64_t *ret_seconds)
 {
+    /* No bare numbers: "keep = 7" would mean seven seconds to us and seven days to its writer. */
     static const struct unit units[] = {
-        {"s", 1}, {"min", 60}, {"m", 60}, {"h", 3600}, {"d", 86400}, {"w", 604800}, {"", 1},
+        {"s", 1}, {"min", 60}, {"m", 60}, {"h", 3600}, {"d", 86400}, {"w", 604800},
     };
     uint64_t v;
 
@@ -205,10 +206,13 @@ const char *format_size(uint64_t bytes, char to[static 32])
 
 const char *format_duration(double seconds, char to[static 32])
 {
-    uint64_t s = seconds > 0 ? (uint64_t)(seconds + 0.5) : 0;
-
+    if (!(seconds > 0)) /* NaN, too */
+        seconds = 0;
+    if (seconds > 1e12) /* a rate of nearly nothing; the conversion must stay in range */
+        return strcpy(to, "for ever");
+    uint64_t s = (uint64_t)(seconds + 0.5);
     if (seconds < 59.95)
-        snprintf(to, 32, "%.1f s", seconds > 0 ? seconds : 0.0);
+        snprintf(to, 32, "%.1f s", seconds);
     else if (s < 3600)
         snprintf(to, 32, "%d min %02d s", (int)(s / 60), (int)(s % 60));
     else if (s < 48 * 3600)

@@ -28,7 +28,8 @@ bool parse_i64(const char *s, int64_t *ret);
 bool parse_bool(const char *s, bool *ret); /* on off yes no true false 1 0 */
 bool parse_size(const char *s,
                 uint64_t *ret_bytes); /* 10, 10kB, 16MB, 2GB (binary, as PostgreSQL) */
-bool parse_duration(const char *s, int64_t *ret_seconds); /* 90s, 30m, 2h, 7d, 4w */
+bool parse_duration(const char *s,
+                    int64_t *ret_seconds); /* 90s, 30m, 2h, 7d, 4w; a unit must be there */
 
 /* "3.2 GB", "14 kB": for people; `to` has room for 32 bytes. Returns `to`. */
 const char *format_size(uint64_t bytes, char to[static 32]);

@@ -315,7 +315,8 @@ static enum rc spawn(const struct server_options *o, const struct owner *owner, 
                              .uid = owner->change ? owner->uid : 0,
                              .gid = owner->change ? owner->gid : 0,
                              .output_path = o->log_path,
-                             .die_with_parent = o->die_with_parent};
+                             .die_with_parent = o->die_with_parent,
+                             .new_session = !o->die_with_parent};
     enum rc rc = proc_spawn(&p, ret, err);
     free(args.v);
     return rc;

@@ -457,3 +457,15 @@ char *sql_identifier(struct session *s, const char *name)
 {
     return take_quoted(s, PQescapeIdentifier(s->conn, name, strlen(name)));
 }
+
+char *conninfo_user(const char *conninfo)
+{
+    PQconninfoOption *options = conninfo ? PQconninfoParse(conninfo, NULL) : NULL;
+    char *user = NULL;
+
+    for (PQconninfoOption *o = options; o && o->keyword; o++)
+        if (o->val && str_eq(o->keyword, "user"))
+            user = str_dup(o->val);
+    PQconninfoFree(options);
+    return user;
+}

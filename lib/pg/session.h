@@ -24,6 +24,9 @@ void session_close(struct session *s); /* takes NULL */
 DEFINE_CLEANUP(cleanup_session, struct session *, session_close)
 #define CLEANUP_SESSION CLEANUP(cleanup_session)
 
+/* The user that a connection string names; NULL where it names none or can't be read. malloc'ed. */
+char *conninfo_user(const char *conninfo);
+
 uint32_t session_version(const struct session *s); /* 150020 */
 /* The SQLSTATE of the last query that the server refused, e.g. "XX002"; "" if none was, or if the
  * connection broke. */

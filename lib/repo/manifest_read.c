@@ -51,7 +51,7 @@ static enum rc read_packs(const json_t *o, const char *ids_key, const char *byte
                          bytes_key);
     for (size_t i = 0; i < json_array_size(ids); i++) {
         struct sha256 id;
-        uint32_t size;
+        uint32_t size = 0;
         TRY(array_hex(ids, i, id.bytes, SHA256_LEN, err));
         TRY(array_u32(bytes, i, &size, err));
         if (size > PACK_MAX_BYTES)
