@@ -209,13 +209,18 @@ static enum rc choose_id(struct run *r, struct error *err)
     return error_now(err, "check the server's clock: it seems to stand still");
 }
 
-/* Each backup names the one before, so that a missing one shows. */
+/* Each backup names the one before, so that a missing one shows. One that is damaged for good must
+ * not stop new backups; where asking again may help, passing it over would lose the link. */
 static enum rc note_previous(struct run *r, struct error *err)
 {
     CLEANUP(cleanup_catalog) struct catalog *catalog = NULL;
     TRY(catalog_load(r->repo, r->app->config->cluster, &catalog, err));
     for (size_t i = 0; i < catalog->count; i++) {
         const struct catalog_entry *e = &catalog->entries[i];
+        if (!e->info && e->problem.transient) {
+            *err = e->problem;
+            return error_prefix(err, "could not read backup %s, which this one must name", e->id);
+        }
         if (!e->info) {
             log_warning("backup %s can't be read: %s", e->id, e->problem.what);
             continue;
