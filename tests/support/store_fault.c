@@ -4,12 +4,11 @@
 #include "base/str.h"
 #include "store/store_int.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct fault_store {
@@ -66,29 +65,26 @@ static _Noreturn void die(void)
         pause();
 }
 
-/* Hand what we make as root to the repository's owner, as the driver does. */
-static void adopt(int fd, const char *root)
+static void die_of_size(int signal_number)
 {
-    struct stat st;
-
-    if (fd < 0 || stat(root, &st) != 0 || (geteuid() == 0 && fchown(fd, st.st_uid, st.st_gid) != 0))
-        BUG("could not make a torn object in %s", root);
+    (void)signal_number;
+    die();
 }
 
-/* What a posix put leaves that is killed half-way: half a file under a temporary name. */
-static _Noreturn void tear_posix(const char *root, const void *data, size_t len)
+/*
+ * The real put, of a process that may write files of half this size: the kernel ends it in the
+ * middle of the driver's own write, so what is left behind is what the driver leaves, not what we
+ * think that it does.
+ */
+static _Noreturn void tear_put(struct store *inner, const char *name, const void *data, size_t len)
 {
-    char *tmp = str_printf("%s/%s", root, STORE_POSIX_TMP);
-    char *file = str_printf("%s/torn-%d", tmp, (int)getpid());
-    int tmp_fd, fd;
+    const struct sigaction action = {.sa_handler = die_of_size};
+    const struct rlimit half = {len / 2, len / 2};
+    struct error err;
 
-    mkdir(tmp, 0700);
-    tmp_fd = open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    adopt(tmp_fd, root);
-    fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    adopt(fd, root);
-    BUG_IF(write(fd, data, len / 2) != (ssize_t)(len / 2));
-    die();
+    BUG_IF(sigaction(SIGXFSZ, &action, NULL) != 0 || setrlimit(RLIMIT_FSIZE, &half) != 0);
+    (void)!store_put(inner, name, data, len, &err);
+    die(); /* it wrote nothing: the name was taken, or it failed before that */
 }
 
 static enum rc failed(const struct fault_store *f, enum fault_operation operation, const char *name,
@@ -153,7 +149,7 @@ static enum rc fault_put(struct store *s, const char *name, const void *data, si
     if (!strikes(f, FAULT_PUT))
         return store_put(f->inner, name, data, len, err);
     if (f->plan->mode == FAULT_TEAR && strcmp(f->inner->ops->driver, "posix") == 0)
-        tear_posix(f->inner->where, data, len);
+        tear_put(f->inner, name, data, len);
     if (!goes_on(f->plan))
         return failed(f, FAULT_PUT, name, err);
     return answer(f, FAULT_PUT, name, store_put(f->inner, name, data, len, err), err);

@@ -17,9 +17,9 @@
  *   fail        nothing is done, and the answer is RC_STORAGE
  *   fail-after  it is done, and the answer is RC_STORAGE: a lost answer
  *   outage      like fail, and so is every operation of the kind after it
- *   tear        a put is half written when the process dies (SIGKILL); other operations: kill
- *   kill        the process dies (SIGKILL) before the operation
- *   kill-after  the process dies (SIGKILL) after it
+ *   tear        a put dies (SIGKILL) in the middle of the driver's own write; other operations:
+ * kill kill        the process dies (SIGKILL) before the operation kill-after  the process dies
+ * (SIGKILL) after it
  *
  * A sweep learns first how many operations a good run has, then goes through all of them:
  *
