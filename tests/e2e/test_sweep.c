@@ -422,6 +422,7 @@ static bool backup_case(const char *what, const char *operation, unsigned long n
     pgfix_sql(pg, "INSERT INTO sweep_case VALUES (%u)", ++sweep.case_number);
     const char *fingerprint = pgfix_fingerprint(pg);
 
+    print_message("%s: %s:%lu:%s\n", what, operation, n, sweep_mode_names[mode]);
     struct sweep_run r = sweep_faulty(pg, faulty_backup, operation, n, mode, 0);
     size_t count = check_catalog(newest);
     bool listed = count == 2;
@@ -463,12 +464,15 @@ static void all_of_backup(void)
             ;
 }
 
-/* Of each mode one case in the commit, and two anywhere. */
+/* Every get, since what is read decides what is written; and of each mode one case in the commit,
+ * and two anywhere. */
 static void slice_of_backup(void)
 {
     unsigned long all = sweep_count(pg, faulty_backup, "any", 0);
     unsigned long puts = sweep_count(pg, faulty_backup, "put", 0);
     clean_up();
+    for (unsigned long n = 1; backup_case("backup, 1 job, gets", "get", n, FAULT_FAIL); n++)
+        ;
     for (enum fault_mode mode = 0; mode < SWEEP_MODES; mode++) {
         backup_case("backup, 1 job, puts", "put", puts - sweep_random(COMMIT_PUTS), mode);
         for (int i = 0; i < 2; i++)
