@@ -54,15 +54,22 @@ static enum rc has_arrived(const struct wait_wal *w, const char *file, bool *ret
     return RC_OK;
 }
 
+/* An hour's copying is not void because the repository failed to answer once: only the deadline
+ * ends the wait. */
 static enum rc wait_for(const struct wait_wal *w, const char *file, struct error *err)
 {
     const double deadline = clock_monotonic() + (double)w->timeout_seconds;
     unsigned pause_ms = 20;
     for (;;) {
-        bool there;
-        TRY(has_arrived(w, file, &there, err));
+        bool there = false;
+        struct error why;
+        enum rc rc = has_arrived(w, file, &there, &why);
         if (there)
             return RC_OK;
+        if (rc != RC_OK && (rc != RC_STORAGE || clock_monotonic() >= deadline)) {
+            *err = why;
+            return rc;
+        }
         if (clock_monotonic() >= deadline)
             return fail_timeout(w, file, err);
         TRY(cancel_check(err));

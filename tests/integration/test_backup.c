@@ -608,6 +608,19 @@ static void test_broken_archiving_fails_before_copying(void **state)
     pgfix_free(f);
 }
 
+static void test_a_question_without_answer_voids_nothing(void **state)
+{
+    (void)state;
+    struct pgfix *f = server_with_repository(NULL);
+    pgfix_tool_env(f, "PGPROOF_TEST_FAULT=head:4:fail"); /* the first that asks for a segment */
+    struct pgfix_run r = pgfix_tool(f, "faulty/pgproof-backup", NULL);
+    pgfix_expect(&r, 0);
+    pgfix_tool_env(f, "PGPROOF_TEST_FAULT=head:3:fail"); /* any other is an error */
+    r = pgfix_tool(f, "faulty/pgproof-backup", NULL);
+    pgfix_expect(&r, 1);
+    pgfix_free(f);
+}
+
 static void test_two_at_once(void **state)
 {
     (void)state;
@@ -724,6 +737,7 @@ int main(void)
         cmocka_unit_test(test_refuses_a_standby),
         cmocka_unit_test(test_wrong_usage),
         cmocka_unit_test(test_broken_archiving_fails_before_copying),
+        cmocka_unit_test(test_a_question_without_answer_voids_nothing),
         cmocka_unit_test(test_two_at_once),
         cmocka_unit_test(test_dry_run_writes_nothing),
         cmocka_unit_test(test_killed_half_way_then_again),
