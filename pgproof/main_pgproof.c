@@ -73,6 +73,29 @@ static bool is_command_name(const char *s)
     return s[0] && s[0] != '-' && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(s);
 }
 
+static int could_not_run(const char *path, int sys_errno)
+{
+    struct error err = {0};
+
+    error_set_errno(&err, RC_SYSTEM, sys_errno, "could not run the tool");
+    error_on(&err, "%s", path);
+    error_now(&err, "see that pgproof is installed completely");
+    app_print_error(stderr, "pgproof", &err, false);
+    return app_exit_code(&err);
+}
+
+static int unknown_command(const char *command)
+{
+    const char *nearest = nearest_command(command);
+    CLEANUP_FREE char *now = nearest && !str_eq(nearest, command)
+                                 ? str_printf("did you mean 'pgproof %s'?", nearest)
+                                 : str_printf("'pgproof --help' lists the commands");
+
+    return usage_error("there is no such command", command, now);
+}
+
+/* From our own directory, else from PATH. That PATH names a directory which we may not enter is no
+ * reason to say "permission denied" about a command that is nowhere. */
 static int run_executable(const char *command, char **argv)
 {
     CLEANUP_FREE char *self = proc_self_dir();
@@ -81,23 +104,12 @@ static int run_executable(const char *command, char **argv)
 
     argv[0] = path;
     execv(path, argv);
-    if (errno == ENOENT) {
-        argv[0] = name;
-        execvp(name, argv);
-    }
-    if (errno != ENOENT) {
-        CLEANUP_FREE char *what = str_printf("could not run %s: %s", name, strerror(errno));
-        struct error err = {0};
-        error_set(&err, RC_SYSTEM, "%s", what);
-        error_on(&err, "%s", path);
-        app_print_error(stderr, "pgproof", &err, false);
-        return app_exit_code(&err);
-    }
-    const char *nearest = nearest_command(command);
-    CLEANUP_FREE char *now = nearest && !str_eq(nearest, command)
-                                 ? str_printf("did you mean 'pgproof %s'?", nearest)
-                                 : str_printf("'pgproof --help' lists the commands");
-    return usage_error("there is no such command", command, now);
+    if (errno != ENOENT)
+        return could_not_run(path, errno);
+    argv[0] = name;
+    execvp(name, argv);
+    return errno == ENOENT || errno == EACCES ? unknown_command(command)
+                                              : could_not_run(name, errno);
 }
 
 static int run_command(const char *command, int argc, char **argv)
