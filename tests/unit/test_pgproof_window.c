@@ -156,10 +156,11 @@ static void test_the_window_follows_the_timeline(void **state)
     add_wal(&w, 2, 6, 11);
     add_backup(&w, 1, 3, 4);
     add_backup(&w, 1, 8, 8); /* on what was left */
-    add_backup(&w, 2, 10, 10);
+    add_backup(&w, 2, 8, 8);
     find(&w);
     assert_int_equal(w.count, 2);
     assert_string_equal(w.windows[0].last_backup, "b2");
+    assert_string_equal(w.windows[1].last_backup, "b1");
     assert_int_equal(w.windows[0].last, 11);
     assert_int_equal(w.windows[0].timeline, 2);
     assert_true(w.windows[1].beside);
