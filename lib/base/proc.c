@@ -189,8 +189,8 @@ static enum rc spawn(const struct proc_options *o, int out, int errout, pid_t *r
 }
 
 /*
- * As root the file goes to the child's user, whose directory it may be in. He may have put a link
- * there, symbolic or hard, to a file that is not to become his.
+ * As root the file goes to the child's user, in whose directory it may be. There may be a link
+ * there, symbolic or hard, to a file that must not change hands.
  */
 static enum rc open_output(const struct proc_options *o, int *ret, struct error *err)
 {

@@ -15,7 +15,7 @@ struct proc_options {
     const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH if it has no '/' */
     const char *const *env;  /* additions and replacements "NAME=value"; NULL-terminated or NULL */
     const char *cwd;         /* or NULL */
-    uid_t uid; /* become this user, with his groups and gid, when we are root; 0: stay */
+    uid_t uid; /* become this user, with its groups and gid, when we are root; 0: stay */
     gid_t gid;
     const char
         *output_path;    /* append stdout and stderr to this file; NULL: see out, inherit_output */

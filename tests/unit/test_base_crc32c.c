@@ -54,12 +54,37 @@ static void combined_is_whole(void **state)
     }
 }
 
+/* Lengths far beyond what can be read here: two steps of 2^39 bytes are one of 2^40. */
+static void long_lengths_combine(void **state)
+{
+    uint8_t zero = 0;
+    uint32_t half = crc32c(0, &zero, 1), a = crc32c(0, "a", 1);
+
+    (void)state;
+    for (int bit = 0; bit < 39; bit++)
+        half = crc32c_combine(half, half, UINT64_C(1) << bit);
+    uint32_t whole = crc32c_combine(half, half, UINT64_C(1) << 39);
+    uint32_t steps =
+        crc32c_combine(crc32c_combine(a, half, UINT64_C(1) << 39), half, UINT64_C(1) << 39);
+    assert_int_equal(crc32c_combine(a, whole, UINT64_C(1) << 40), steps);
+}
+
+static void megabytes_combine(void **state)
+{
+    static uint8_t data[3 << 20];
+
+    (void)state;
+    fill(data, sizeof(data));
+    uint32_t a = crc32c(0, data, 1 << 20), b = crc32c(0, data + (1 << 20), 2 << 20);
+    assert_int_equal(crc32c_combine(a, b, 2 << 20), crc32c_portable(0, data, sizeof(data)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_values),
-        cmocka_unit_test(hardware_is_tables),
-        cmocka_unit_test(combined_is_whole),
+        cmocka_unit_test(known_values),      cmocka_unit_test(hardware_is_tables),
+        cmocka_unit_test(combined_is_whole), cmocka_unit_test(long_lengths_combine),
+        cmocka_unit_test(megabytes_combine),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,11 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/pool.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -89,12 +92,100 @@ static void aborted_without_flush(void **state)
     assert_int_equal(c.flushes, 0);
 }
 
+/* A worker that returns a failure but forgets to fill in the error must not pass for success. */
+static enum rc fail_silently(void *ctx, unsigned worker, void *item, struct error *err)
+{
+    (void)ctx, (void)worker, (void)item, (void)err;
+    return RC_STORAGE;
+}
+
+static void silent_failures_count(void **state)
+{
+    struct error err;
+    struct pool *p;
+    int one = 1;
+
+    (void)state;
+    assert_int_equal(pool_new(1, 1, fail_silently, NULL, &p, &err), RC_OK);
+    assert_int_equal(pool_submit(p, &one, &err), RC_OK);
+    assert_int_equal(pool_finish(p, &err), RC_STORAGE);
+}
+
+static enum rc fail_at_flush(void *ctx, unsigned worker, void *item, struct error *err)
+{
+    (void)ctx, (void)worker;
+    return item ? RC_OK : error_set(err, RC_STORAGE, "last pack");
+}
+
+static void failed_flushes_count(void **state)
+{
+    struct error err;
+    struct pool *p;
+    int one = 1;
+
+    (void)state;
+    assert_int_equal(pool_new(2, 1, fail_at_flush, NULL, &p, &err), RC_OK);
+    assert_int_equal(pool_submit(p, &one, &err), RC_OK);
+    assert_int_equal(pool_finish(p, &err), RC_STORAGE);
+    assert_string_equal(err.what, "last pack");
+}
+
+/* Workers stand still until the gate opens; counts what the producer could hand in meanwhile. */
+struct gate {
+    atomic_bool open;
+    atomic_int submitted;
+};
+
+static enum rc wait_at_gate(void *ctx, unsigned worker, void *item, struct error *err)
+{
+    struct gate *g = ctx;
+    sigset_t blocked;
+
+    (void)worker, (void)err;
+    pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+    assert_true(sigismember(&blocked, SIGTERM)); /* signals go to the main thread */
+    while (item && !g->open)
+        clock_sleep_ms(1);
+    return RC_OK;
+}
+
+static void *open_later(void *arg)
+{
+    struct gate *g = arg;
+
+    clock_sleep_ms(100);
+    int stuck_at = g->submitted;
+    g->open = true;
+    return (void *)(intptr_t)stuck_at;
+}
+
+static void a_fast_producer_waits(void **state)
+{
+    struct gate g = {0};
+    struct error err;
+    struct pool *p;
+    pthread_t opener;
+    void *stuck_at;
+    int one = 1;
+
+    (void)state;
+    assert_int_equal(pthread_create(&opener, NULL, open_later, &g), 0);
+    assert_int_equal(pool_new(2, 3, wait_at_gate, &g, &p, &err), RC_OK);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(pool_submit(p, &one, &err), RC_OK);
+        g.submitted++;
+    }
+    assert_int_equal(pool_finish(p, &err), RC_OK);
+    assert_int_equal(pthread_join(opener, &stuck_at), 0);
+    assert_int_equal((intptr_t)stuck_at, 5); /* two in work, three in the queue */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_item_once),
-        cmocka_unit_test(first_error_stops),
-        cmocka_unit_test(aborted_without_flush),
+        cmocka_unit_test(every_item_once),       cmocka_unit_test(first_error_stops),
+        cmocka_unit_test(aborted_without_flush), cmocka_unit_test(silent_failures_count),
+        cmocka_unit_test(failed_flushes_count),  cmocka_unit_test(a_fast_producer_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
