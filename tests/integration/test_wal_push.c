@@ -1,5 +1,6 @@
 /* pgproof-wal-push on real WAL: what is archived is the file, and what must not go there doesn't.
  */
+#include "backup/wal_push.h"
 #include "base/file.h"
 #include "base/str.h"
 #include "support/wal_fixture.h"
@@ -345,6 +346,18 @@ static void test_refuses_an_unregistered_cluster(void **state)
     assert_not_archived(walfix_name(&w, 1, 0));
 }
 
+/* pg_resetwal can change it, and then no name means what it meant. */
+static void test_refuses_another_segment_size(void **state)
+{
+    struct cluster_system registered = {.wal_segment_bytes = w.control.wal_segment_bytes};
+    struct error err;
+
+    (void)state;
+    assert_int_equal(wal_push_check_system(&w.control, &registered, &err), RC_OK);
+    registered.wal_segment_bytes *= 2;
+    assert_int_equal(wal_push_check_system(&w.control, &registered, &err), RC_REFUSED);
+}
+
 /* A copy inherits archive_command, repository and system identifier. */
 static void test_refuses_a_copy(void **state)
 {
@@ -504,6 +517,7 @@ int main(void)
         cmocka_unit_test_setup(test_refuses_what_is_no_wal_file, fresh),
         cmocka_unit_test_setup(test_refuses_another_cluster, fresh),
         cmocka_unit_test_setup(test_refuses_an_unregistered_cluster, fresh),
+        cmocka_unit_test_setup(test_refuses_another_segment_size, fresh),
         cmocka_unit_test_setup(test_refuses_a_copy, fresh),
         cmocka_unit_test_setup(test_repository_out_of_reach, fresh),
         cmocka_unit_test_setup(test_every_fault_at_every_operation, fresh),
