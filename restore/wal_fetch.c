@@ -35,9 +35,16 @@ static enum rc try_once(const struct wal_fetch *f, const struct wal_name *name, 
     CLEANUP_BUF struct buf content = BUF_INIT(WAL_PLAIN_MAX);
     struct wal_info info;
 
-    TRY(wal_get(f->repo, f->cluster, f->system.system_identifier, f->file, &info, &content, err));
+    enum rc rc =
+        wal_get(f->repo, f->cluster, f->system.system_identifier, f->file, &info, &content, err);
+    if (rc == RC_INTEGRITY)
+        error_now(err,
+                  "if the server that wrote it still has it in pg_wal, move this object out of "
+                  "the repository and archive the file again there; else restore to a moment "
+                  "before it");
+    TRY(rc);
     TRY(check_content(f, name, &content, err));
-    enum rc rc = file_replace(f->path, content.data, content.len, 0600, err);
+    rc = file_replace(f->path, content.data, content.len, 0600, err);
     if (rc != RC_OK)
         error_prefix(err, "could not put the WAL file in its place");
     return rc == RC_NOT_FOUND ? error_reclass(err, RC_SYSTEM) : rc;
