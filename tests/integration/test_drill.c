@@ -209,6 +209,9 @@ static void a_good_backup_is_proven(void **state)
     take_backup();
     pgfix_change_story(pg, 1);
     pgfix_sql(pg, "CREATE TABLE shop.later AS SELECT 1 AS n");
+    pgfix_sql(pg, "ALTER SYSTEM RESET shared_preload_libraries");
+    pgfix_sql(pg, "ALTER SYSTEM RESET listen_addresses");
+    pgfix_stop(pg, PGFIX_FAST); /* a drill needs no source, and nothing else archives now */
     const char *before = repository_listing();
 
     struct pgfix_run r = pgfix_tool(pg, "pgproof-verify", "drill", NULL);
@@ -220,6 +223,7 @@ static void a_good_backup_is_proven(void **state)
     assert_string_equal(repository_listing(), before);
     assert_scratch_is_empty();
     assert_false(file_exists(pgfix_path(pg, "escaped")));
+    pgfix_start(pg);
 }
 
 static void its_json_is_the_stored_proof(void **state)
@@ -231,7 +235,8 @@ static void its_json_is_the_stored_proof(void **state)
     json_t *c;
     json_array_foreach(json_object_get(doc, "checks"), i, c)
     {
-        assert_verdict(doc, text_of(c, "name"), "passed");
+        if (pgfix_major(pg) >= 14 || !str_eq(text_of(c, "name"), "heaps")) /* 13 can't */
+            assert_verdict(doc, text_of(c, "name"), "passed");
     }
     const json_t *not_covered = json_object_get(doc, "not_covered");
     assert_true(mentions(not_covered, "shop.customers_place"));
@@ -508,7 +513,7 @@ static void a_wrong_index_fails(void **state)
     take_backup();
     CLEANUP_JSON json_t *doc = drill_json(2);
     assert_verdict(doc, "row counts", "passed");
-    assert_verdict(doc, "heaps", "passed");
+    assert_verdict(doc, "tables read", "passed");
     assert_verdict(doc, "indexes", "failed");
     assert_true(
         mentions(json_object_get(check_of(doc, "indexes"), "findings"), "public.keyed_key"));
