@@ -281,6 +281,9 @@ static struct {
 } sweep;
 
 static const char *const faulty_backup[] = {"faulty/pgproof-backup", "--json", NULL};
+/* An outage is waited for as long as WAL is. */
+static const char *const impatient_backup[] = {"faulty/pgproof-backup", "--json",
+                                               "--wal-archive-timeout=6s", NULL};
 
 static void check_wal(struct repo *r, const struct backup_info *b)
 {
@@ -423,7 +426,8 @@ static bool backup_case(const char *what, const char *operation, unsigned long n
     const char *fingerprint = pgfix_fingerprint(pg);
 
     print_message("%s: %s:%lu:%s\n", what, operation, n, sweep_mode_names[mode]);
-    struct sweep_run r = sweep_faulty(pg, faulty_backup, operation, n, mode, 0);
+    const char *const *argv = mode == FAULT_OUTAGE ? impatient_backup : faulty_backup;
+    struct sweep_run r = sweep_faulty(pg, argv, operation, n, mode, 0);
     size_t count = check_catalog(newest);
     bool listed = count == 2;
     if (count > 2 || (r.run.code == 0 && !listed))
