@@ -222,12 +222,46 @@ static enum rc set_owner_fd(const struct target_dir *t, int fd, const char *path
                           "that knows owners");
 }
 
+static enum rc could_not_write(const char *path, struct error *err)
+{
+    int e = errno;
+
+    error_set_errno(err, RC_SYSTEM, e, "could not create a restored file");
+    error_on(err, "%s", path);
+    return error_now(err, e == ENOSPC || e == EDQUOT
+                              ? "free some space and run the same command again"
+                              : "look at the directory's owner and mode, and run the same command "
+                                "again");
+}
+
+/* Like file_make_dirs, but what is new belongs to the owner of the restored files: PostgreSQL's
+ * user must be able to enter it. */
+static enum rc make_owned_dirs(const struct target_dir *t, const char *path, struct error *err)
+{
+    CLEANUP_FREE char *p = str_dup(path);
+
+    for (char *slash = p; slash;) {
+        slash = strchr(slash + 1, '/');
+        if (slash)
+            *slash = '\0';
+        if (mkdir(p, 0700) == 0) {
+            if (t->set_owner && lchown(p, t->uid, t->gid) != 0)
+                return could_not_write(p, err);
+        } else if (errno != EEXIST) {
+            return could_not_write(p, err);
+        }
+        if (slash)
+            *slash = '/';
+    }
+    return RC_OK;
+}
+
 /* Make (with parents) and open a directory that the restore fills. */
 static enum rc open_root(const struct target_dir *t, const char *path, int *ret, struct error *err)
 {
     CLEANUP_FD int fd = -1;
 
-    TRY(file_make_dirs(path, 0700, err));
+    TRY(make_owned_dirs(t, path, err));
     fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fchmod(fd, 0700) != 0) {
         error_set_errno(err, RC_SYSTEM, errno, "could not prepare the directory to restore into");
@@ -304,18 +338,6 @@ static int locate(const struct target_dir *t, const char *path, const char **ret
             return t->tablespaces[i].fd;
         }
     return t->fd;
-}
-
-static enum rc could_not_write(const char *path, struct error *err)
-{
-    int e = errno;
-
-    error_set_errno(err, RC_SYSTEM, e, "could not create a restored file");
-    error_on(err, "%s", path);
-    return error_now(err, e == ENOSPC || e == EDQUOT
-                              ? "free some space and run the same command again"
-                              : "look at the directory's owner and mode, and run the same command "
-                                "again");
 }
 
 /* Kernels before 5.6 have no openat2: there, the parents are directories that this restore made and

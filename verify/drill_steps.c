@@ -231,7 +231,8 @@ enum rc drill_server_steps(const struct drill_server_options *o, struct proof *p
 {
     struct steps s = {.o = o, .proof = p};
     TRY(scratch_server_cut_off_sessions(o->subject->info->pg_version_num / 10000, err));
-    TRY(scratch_server_start(o->scratch, o->subject->info, o->bindir, &s.server, err));
+    CLEANUP_FREE char *user = conninfo_user(o->app->config->connection);
+    TRY(scratch_server_start(o->scratch, o->subject->info, o->bindir, user, &s.server, err));
     enum rc rc = run(&s, err);
     if (s.server)
         server_kill(s.server);

@@ -148,7 +148,8 @@ static enum rc write_conf_files(const struct scratch *dir, struct error *err)
 }
 
 enum rc scratch_server_start(const struct scratch *dir, const struct backup_info *b,
-                             const char *bindir, struct server **ret, struct error *err)
+                             const char *bindir, const char *user, struct server **ret,
+                             struct error *err)
 {
     struct control control;
     TRY(control_read(dir->data, &control, NULL, err));
@@ -162,6 +163,7 @@ enum rc scratch_server_start(const struct scratch *dir, const struct backup_info
         .socket_directory = dir->socket,
         .settings = (const char *const *)settings.items,
         .die_with_parent = true,
+        .user = user,
     };
     return server_start(&o, ret, err);
 }

@@ -31,9 +31,11 @@ void scratch_server_settings(const struct scratch *dir, const struct backup_info
  */
 MUST_CHECK enum rc scratch_server_cut_off_sessions(uint32_t pg_major, struct error *err);
 
-/* Write the configuration files and start; see server_start. */
+/* Write the configuration files and start; see server_start. user: a superuser role of the cluster;
+ * NULL: "postgres". */
 MUST_CHECK enum rc scratch_server_start(const struct scratch *dir, const struct backup_info *b,
-                                        const char *bindir, struct server **ret, struct error *err);
+                                        const char *bindir, const char *user, struct server **ret,
+                                        struct error *err);
 
 /* A setting that was noted with the backup, or NULL. */
 const char *backup_setting(const struct backup_info *b, const char *name);
