@@ -11,7 +11,7 @@
 #define PGPROOF_BACKUP_ROW_COUNTS_H
 
 #include "app/app.h"
-#include "backup/wait_wal.h"
+#include "archive/wait_wal.h"
 #include "base/clock.h"
 #include "repo/names.h"
 

@@ -1,5 +1,6 @@
 /* pgproof check: does archiving work now, from the server to the repository and back? */
 #include "app/app_open.h"
+#include "archive/wait_wal.h"
 #include "base/cancel.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -163,27 +164,17 @@ static enum rc check_archiver(struct check *c, struct error *err)
  */
 static enum rc check_switch(struct check *c, struct error *err)
 {
-    CLEANUP_ROWS struct rows *rows = NULL;
+    const struct wait_wal w = {.session = c->session, .segment_bytes = c->facts.wal_segment_bytes};
     struct error ignored = {0};
-    struct wal_name name;
-    uint64_t end_lsn;
+    uint32_t timeline;
+    uint64_t segment;
 
     if (session_exec(c->session,
                      "SELECT pg_catalog.pg_logical_emit_message(false, 'pgproof', 'check')",
                      &ignored) != RC_OK)
         log_debug("could not write a logical message: %s", ignored.what);
-    if (session_query(c->session,
-                      "SELECT lsn, pg_catalog.pg_walfile_name(lsn) FROM pg_catalog.pg_switch_wal() "
-                      "lsn",
-                      0, NULL, &rows, err) != RC_OK)
-        return error_now(err, "GRANT EXECUTE ON FUNCTION pg_switch_wal(), pg_walfile_name(pg_lsn) "
-                              "TO the role of 'connection'");
-    if (rows_count(rows) != 1 || !lsn_parse(rows_get(rows, 0, 0), &end_lsn) ||
-        !wal_name_parse(rows_get(rows, 0, 1), c->facts.wal_segment_bytes, &name))
-        return error_set(err, RC_DATABASE, "the server's answer to pg_switch_wal is no segment");
-    /* Not the name's: on a boundary it is the segment before up to PostgreSQL 16, then the next. */
-    wal_name_segment(name.timeline, lsn_segment_before(end_lsn, c->facts.wal_segment_bytes),
-                     c->facts.wal_segment_bytes, c->segment);
+    TRY(wait_wal_end_segment(&w, &timeline, &segment, err));
+    wal_name_segment(timeline, segment, w.segment_bytes, c->segment);
     note(c, "ended segment %s", c->segment);
     return RC_OK;
 }

@@ -1,5 +1,6 @@
 #include "pgproof/report.h"
 
+#include "archive/branch.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
@@ -9,8 +10,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define HISTORY_FILE_MAX (1u << 20)
 
 static void add_problem(struct report *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void add_problem(struct report *r, const char *fmt, ...)
@@ -73,40 +72,23 @@ static enum rc load_systems(struct report *r, struct error *err)
     return RC_OK;
 }
 
-static uint32_t newest_timeline(const struct wal_list *l)
-{
-    uint32_t newest = 1;
-
-    if (l->segment_count && l->segments[l->segment_count - 1].timeline > newest)
-        newest = l->segments[l->segment_count - 1].timeline;
-    if (l->history_count && l->histories[l->history_count - 1] > newest)
-        newest = l->histories[l->history_count - 1];
-    return newest;
-}
-
+/* Without the file the branch is taken to begin with this timeline. */
 static enum rc load_history(struct report *r, struct system_report *s, struct error *err)
 {
-    CLEANUP_BUF struct buf text = BUF_INIT(HISTORY_FILE_MAX);
-    uint32_t timeline = newest_timeline(s->wal);
+    uint32_t newest = newest_timeline(s->wal), timeline = newest ? newest : 1;
     char file[WAL_NAME_MAX];
-    struct wal_info info;
-    const char *content = "";
+    enum rc rc =
+        history_load(r->repo, r->cluster, s->system.system_identifier, timeline, &s->history, err);
 
-    if (timeline > 1) {
-        wal_name_history(timeline, file);
-        enum rc rc =
-            wal_get(r->repo, r->cluster, s->system.system_identifier, file, &info, &text, err);
-        if (rc != RC_OK && rc != RC_NOT_FOUND && rc != RC_INTEGRITY)
-            return rc;
-        if (rc == RC_OK)
-            TRY(buf_cstr(&text, &content, err));
-        else if (rc == RC_NOT_FOUND)
-            add_problem(r, "timeline history %s is missing: where timeline %u began is not known",
-                        file, timeline);
-        else
-            add_problem(r, "timeline history %s is damaged: %s", file, err->what);
-    }
-    return history_parse(timeline, content, &s->history, err);
+    if (rc != RC_NOT_FOUND && rc != RC_INTEGRITY)
+        return rc;
+    wal_name_history(timeline, file);
+    if (rc == RC_NOT_FOUND)
+        add_problem(r, "timeline history %s is missing: where timeline %u began is not known", file,
+                    timeline);
+    else
+        add_problem(r, "timeline history %s is damaged: %s", file, err->what);
+    return history_parse(timeline, "", &s->history, err);
 }
 
 static void forget_wal(struct system_report *s)

@@ -1,5 +1,6 @@
 #include "pgproof/wal_window.h"
 
+#include "archive/branch.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -25,70 +26,23 @@ struct wal_run *wal_runs(const struct wal_list *l, size_t *ret_count)
     return runs;
 }
 
-/* A line of timelines and the WAL along it. */
-struct branch_view {
-    const struct history *history;
-    const struct wal_list *list;
-    uint32_t segment_bytes;
-};
-
-/* A segment in which the timeline changes may be archived under both; recovery takes either. */
-static const struct wal_segment *segment_at(const struct branch_view *v, uint64_t number)
-{
-    const struct history *h = v->history;
-    uint64_t begin = number * v->segment_bytes;
-    uint32_t first = history_timeline_at(h, begin);
-    uint32_t last = history_timeline_at(h, begin + v->segment_bytes - 1);
-    const struct wal_segment *s = wal_list_find(v->list, last, number);
-
-    for (unsigned i = h->count; !s && i-- > 0;)
-        if (h->entries[i].timeline >= first && h->entries[i].timeline < last)
-            s = wal_list_find(v->list, h->entries[i].timeline, number);
-    return s;
-}
-
-/* first - 1 where `first` itself is missing. */
-static uint64_t run_end(const struct branch_view *v, uint64_t first)
-{
-    uint64_t n = first;
-
-    while (segment_at(v, n))
-        n++;
-    return n - 1;
-}
-
-/* The next segment of the branch behind `number` that is there. */
-static bool next_present(const struct branch_view *v, uint64_t number, uint64_t *ret)
-{
-    bool found = false;
-
-    for (size_t i = 0; i < v->list->segment_count; i++) {
-        uint64_t n = v->list->segments[i].number;
-        if (n > number && (!found || n < *ret) && segment_at(v, n)) {
-            *ret = n;
-            found = true;
-        }
-    }
-    return found;
-}
-
 struct finder {
     struct window *windows;
     size_t count, capacity;
 };
 
-static void finish_window(struct window *w, const struct branch_view *v)
+static void finish_window(struct window *w, const struct branch *v)
 {
     uint64_t next = 0;
 
-    w->hole = next_present(v, w->last, &next);
+    w->hole = branch_next(v, w->last, &next);
     w->hole_last = w->hole ? next - 1 : 0;
 }
 
-static void open_window(struct finder *f, const struct branch_view *v, const struct backup_info *b,
+static void open_window(struct finder *f, const struct branch *v, const struct backup_info *b,
                         uint64_t first, uint64_t last, bool beside)
 {
-    const struct wal_segment *s = segment_at(v, last);
+    const struct wal_segment *s = branch_segment(v, last);
 
     f->windows = mem_grow(f->windows, f->count, &f->capacity, sizeof(*f->windows));
     struct window *w = &f->windows[f->count++];
@@ -117,7 +71,7 @@ static struct window *covering_window(struct finder *f, const struct backup_info
     return NULL;
 }
 
-static void place_backup(struct finder *f, const struct branch_view *v, const struct backup_info *b,
+static void place_backup(struct finder *f, const struct branch *v, const struct backup_info *b,
                          struct backup_standing *standing)
 {
     uint64_t first = lsn_segment(b->start_lsn, v->segment_bytes);
@@ -128,11 +82,10 @@ static void place_backup(struct finder *f, const struct branch_view *v, const st
         w->last_backup = b->id;
         return;
     }
-    uint64_t last = run_end(v, first);
+    uint64_t last = branch_run_end(v, first);
     if (last < needed || last + 1 == first) {
         standing->state = BACKUP_WAL_MISSING;
-        wal_name_segment(history_timeline_at(v->history, (last + 1) * v->segment_bytes), last + 1,
-                         v->segment_bytes, standing->missing);
+        branch_segment_name(v, last + 1, standing->missing);
         return;
     }
     open_window(f, v, b, first, last, standing->beside);
@@ -142,7 +95,7 @@ void windows_find(const struct catalog *catalog, uint64_t system_identifier, uin
                   const struct wal_list *l, const struct history *h,
                   struct backup_standing *standing, struct window **ret, size_t *ret_count)
 {
-    struct branch_view newest = {.history = h, .list = l, .segment_bytes = segment_bytes};
+    struct branch newest = {.history = h, .wal = l, .segment_bytes = segment_bytes};
     struct finder f = {0};
 
     for (size_t i = 0; i < catalog->count; i++) {
@@ -153,7 +106,7 @@ void windows_find(const struct catalog *catalog, uint64_t system_identifier, uin
             continue;
         }
         struct history own = {.timeline = b->timeline};
-        struct branch_view beside = newest;
+        struct branch beside = newest;
         beside.history = &own;
         standing[i].state = BACKUP_USABLE;
         standing[i].beside = !history_contains(h, b->timeline, b->stop_lsn);

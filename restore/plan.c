@@ -61,7 +61,7 @@ static bool backup_ends_before(const struct backup_info *b, const struct recover
 static bool on_branch(const struct restore_plan *p, const struct backup_info *b)
 {
     return b->system_identifier == p->system.system_identifier &&
-           history_contains(&p->branch.history, b->timeline, b->stop_lsn);
+           history_contains(&p->history, b->timeline, b->stop_lsn);
 }
 
 /* The oldest usable backup on the branch, for messages; NULL if there is none. */
@@ -84,8 +84,7 @@ static enum rc none_fits(const struct restore_plan *p, struct error *err)
             return error_prefix(err, "no backup can be used, and this one is damaged");
         }
     if (!oldest) {
-        error_set(err, RC_REFUSED, "no usable backup lies on timeline %u",
-                  p->branch.history.timeline);
+        error_set(err, RC_REFUSED, "no usable backup lies on timeline %u", p->history.timeline);
         return error_now(err, "`pgproof info` lists the backups and their timelines; choose a "
                               "timeline with --target-timeline");
     }
@@ -150,19 +149,21 @@ static enum rc take_named_backup(struct restore_plan *p, const char *id, struct 
     p->why = "chosen by --backup";
     if (!on_branch(p, e->info)) {
         error_set(err, RC_REFUSED, "backup %s does not lie on the way to timeline %u", e->id,
-                  p->branch.history.timeline);
+                  p->history.timeline);
         error_on(err, "timeline %u", e->info->timeline);
         return error_now(err, "restore it with --target-timeline=%u", e->info->timeline);
     }
     return backup_ends_before(e->info, &p->target) ? RC_OK : none_fits(p, err);
 }
 
-static enum rc refuse_missing(const struct restore_plan *p, uint64_t number, bool hole,
-                              struct error *err)
+static enum rc refuse_missing(const struct restore_plan *p, uint64_t number, struct error *err)
 {
     char name[WAL_NAME_MAX], at[MOMENT_TEXT_MAX];
     const struct wal_segment *before =
         number > p->first_segment ? branch_segment(&p->branch, number - 1) : NULL;
+
+    uint64_t later;
+    bool hole = branch_next(&p->branch, number, &later);
 
     branch_segment_name(&p->branch, number, name);
     if (hole)
@@ -195,12 +196,12 @@ static enum rc plan_wal(struct restore_plan *p, struct error *err)
 {
     uint32_t bytes = p->branch.segment_bytes;
     uint64_t needed = lsn_segment_before(p->backup->stop_lsn, bytes);
-    bool beyond;
+    uint64_t later;
 
     p->first_segment = lsn_segment(p->backup->start_lsn, bytes);
-    uint64_t end = branch_run_end(&p->branch, p->first_segment, &beyond);
+    uint64_t end = branch_run_end(&p->branch, p->first_segment);
     if (end < needed || end + 1 == p->first_segment)
-        return refuse_missing(p, end + 1, beyond, err);
+        return refuse_missing(p, end + 1, err);
     switch (p->target.kind) {
     case TARGET_IMMEDIATE:
         break;
@@ -210,16 +211,49 @@ static enum rc plan_wal(struct restore_plan *p, struct error *err)
     case TARGET_TIME:
         needed = last_segment_for_time(p, end);
         break;
-    case TARGET_LATEST:
+    case TARGET_LATEST: /* a hole is not the end */
+        needed = branch_next(&p->branch, end, &later) ? end + 1 : end;
+        break;
     case TARGET_XID:
     case TARGET_NAME:
-        needed = beyond && p->target.kind == TARGET_LATEST ? end + 1 : end;
+        needed = end;
         break;
     }
     if (needed > end)
-        return refuse_missing(p, end + 1, beyond, err);
+        return refuse_missing(p, end + 1, err);
     p->last_segment = needed;
     return RC_OK;
+}
+
+/* The branch that leads to the timeline asked for (0: the newest that is archived). `fallback`: the
+ * backup's own, where nothing is archived yet. */
+static enum rc load_branch(struct restore_plan *p, struct repo *r, const char *cluster,
+                           uint32_t timeline, uint32_t fallback, struct error *err)
+{
+    const struct cluster_system *sys = &p->system;
+
+    TRY(wal_list_load(r, cluster, sys->system_identifier, sys->wal_segment_bytes, &p->wal, err));
+    if (timeline && timeline != fallback && !timeline_is_archived(p->wal, timeline)) {
+        error_set(err, RC_REFUSED, "timeline %u is not in the archive", timeline);
+        error_on(err, "cluster %s", cluster);
+        return error_now(err, "`pgproof info` lists the timelines that are there");
+    }
+    if (!timeline)
+        timeline = newest_timeline(p->wal);
+    if (!timeline)
+        timeline = fallback;
+    enum rc rc = history_load(r, cluster, sys->system_identifier, timeline, &p->history, err);
+    if (rc == RC_NOT_FOUND) {
+        error_set(err, RC_REFUSED,
+                  "the history file of timeline %u is not in the archive, so nobody "
+                  "can know where it began",
+                  timeline);
+        error_on(err, "cluster %s", cluster);
+        return error_now(err, "choose another timeline with --target-timeline");
+    }
+    p->branch = (struct branch){
+        .history = &p->history, .wal = p->wal, .segment_bytes = sys->wal_segment_bytes};
+    return rc;
 }
 
 static enum rc plan_steps(struct restore_plan *p, struct repo *r, const char *cluster,
@@ -236,10 +270,9 @@ static enum rc plan_steps(struct restore_plan *p, struct repo *r, const char *cl
     const struct backup_info *oldest = NULL;
     for (size_t i = 0; !oldest && i < p->catalog->count; i++)
         oldest = p->catalog->entries[i].info;
-    TRY(branch_load(r, cluster, &p->system, q->timeline, oldest ? oldest->timeline : 1, &p->branch,
-                    err));
+    TRY(load_branch(p, r, cluster, q->timeline, oldest ? oldest->timeline : 1, err));
     p->target = q->target;
-    p->target.timeline = p->branch.history.timeline;
+    p->target.timeline = p->history.timeline;
     if (q->backup)
         TRY(take_named_backup(p, q->backup, err));
     else
@@ -260,6 +293,7 @@ enum rc plan_make(struct repo *r, const char *cluster, const struct restore_requ
         return rc;
     }
     *ret = p;
+    ret->branch.history = &ret->history;
     return RC_OK;
 }
 
@@ -267,5 +301,7 @@ void plan_done(struct restore_plan *p)
 {
     catalog_free(p->catalog);
     p->catalog = NULL;
-    branch_done(&p->branch);
+    wal_list_free(p->wal);
+    p->wal = NULL;
+    history_done(&p->history);
 }

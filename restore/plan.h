@@ -4,9 +4,9 @@
 #ifndef PGPROOF_RESTORE_PLAN_H
 #define PGPROOF_RESTORE_PLAN_H
 
+#include "archive/branch.h"
 #include "pg/recovery.h"
 #include "repo/backup.h"
-#include "restore/branch.h"
 
 /* What the user asked for. */
 struct restore_request {
@@ -21,7 +21,9 @@ struct restore_plan {
     const char *why;                  /* why this backup: a literal */
     struct cluster_system system;
     struct recovery_target target; /* with the timeline filled in */
-    struct branch branch;
+    struct wal_list *wal;
+    struct history history;
+    struct branch branch;                 /* a view of these two */
     uint64_t first_segment, last_segment; /* WAL that recovery will read */
 };
 

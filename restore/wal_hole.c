@@ -1,5 +1,6 @@
 #include "restore/wal_hole.h"
 
+#include "archive/branch.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/str.h"
@@ -78,31 +79,23 @@ static uint32_t target_timeline(const struct wal_absence *a)
 
 /* ---- histories ---- */
 
-static enum rc parse(uint32_t timeline, struct buf *text, struct history *ret, struct error *err)
-{
-    const char *s;
-
-    TRY(buf_cstr(text, &s, err));
-    return history_parse(timeline, s, ret, err);
-}
-
 /* RC_NOT_FOUND where it is neither archived nor in pg_wal. */
-static enum rc load_history(const struct wal_absence *a, uint32_t timeline, struct history *ret,
+static enum rc find_history(const struct wal_absence *a, uint32_t timeline, struct history *ret,
                             struct error *err)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(TEXT_MAX);
     char file[WAL_NAME_MAX];
-    struct wal_info info;
-
-    wal_name_history(timeline, file);
+    const char *s;
     enum rc rc =
-        wal_get(a->repo, a->cluster, a->system->system_identifier, file, &info, &text, err);
-    if (rc == RC_NOT_FOUND && a->data_directory) {
-        CLEANUP_FREE char *path = str_printf("%s/pg_wal/%s", a->data_directory, file);
-        rc = file_read(path, &text, err);
-    }
-    TRY(rc);
-    return parse(timeline, &text, ret, err);
+        history_load(a->repo, a->cluster, a->system->system_identifier, timeline, ret, err);
+
+    if (rc != RC_NOT_FOUND || !a->data_directory)
+        return rc;
+    wal_name_history(timeline, file);
+    CLEANUP_FREE char *path = str_printf("%s/pg_wal/%s", a->data_directory, file);
+    TRY(file_read(path, &text, err));
+    TRY(buf_cstr(&text, &s, err));
+    return history_parse(timeline, s, ret, err);
 }
 
 /* Where `h` says that the timeline ended; 0 if it is none of its ancestors. */

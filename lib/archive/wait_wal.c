@@ -1,4 +1,4 @@
-#include "backup/wait_wal.h"
+#include "archive/wait_wal.h"
 
 #include "base/cancel.h"
 #include "base/cleanup.h"

@@ -2,8 +2,8 @@
  * Waiting until WAL is in the repository, and proving that it gets there: the server archives by
  * itself, this only asks the repository whether a segment has arrived.
  */
-#ifndef PGPROOF_BACKUP_WAIT_WAL_H
-#define PGPROOF_BACKUP_WAIT_WAL_H
+#ifndef PGPROOF_ARCHIVE_WAIT_WAL_H
+#define PGPROOF_ARCHIVE_WAIT_WAL_H
 
 #include "pg/session.h"
 #include "repo/repository.h"
