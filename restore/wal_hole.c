@@ -115,7 +115,7 @@ static enum rc is_before(const struct search *s, bool *ret, struct error *err)
     *ret = false;
     if (s->timeline == 1)
         return RC_OK;
-    enum rc rc = load_history(s->a, s->timeline, &h, err);
+    enum rc rc = find_history(s->a, s->timeline, &h, err);
     if (rc == RC_NOT_FOUND)
         return RC_OK;
     TRY(rc);
@@ -134,7 +134,7 @@ static enum rc is_behind(const struct search *s, bool *ret, struct error *err)
     *ret = false;
     if (target <= s->timeline)
         return RC_OK;
-    enum rc rc = load_history(s->a, target, &h, err);
+    enum rc rc = find_history(s->a, target, &h, err);
     if (rc == RC_NOT_FOUND)
         return RC_OK;
     TRY(rc);
@@ -173,7 +173,7 @@ static enum rc later_in_history(const struct search *s, bool *ret,
         struct history h;
         if (child <= s->timeline)
             continue;
-        TRY(load_history(s->a, child, &h, err));
+        TRY(find_history(s->a, child, &h, err));
         uint64_t end = end_in(&h, s->timeline);
         history_done(&h);
         later = end && s->number < lsn_segment(end, s->segment_bytes);
