@@ -210,7 +210,7 @@ enum rc moment_parse(const char *text, moment_us *ret, struct error *err)
             err);
     check = tm;
     time_t s = timegm(&check);
-    if (check.tm_mday != tm.tm_mday || check.tm_mon != tm.tm_mon)
+    if (check.tm_mday != tm.tm_mday) /* it ran over into the next month */
         return bad_moment(text, "there is no such day", "look at the calendar", err);
     *ret = ((moment_us)s - east) * 1000000 + us;
     return RC_OK;

@@ -106,6 +106,8 @@ static _Noreturn void child(const struct proc_options *o, const struct birth *b)
         child_failed(b->report, "be tied to its parent");
     if (o->die_with_parent && getppid() != b->parent)
         _exit(127);
+    if (o->new_session && setsid() < 0)
+        child_failed(b->report, "leave its terminal");
     if (o->cwd && chdir(o->cwd) != 0)
         child_failed(b->report, "enter its directory");
     for (size_t i = 0; o->env && o->env[i]; i++)

@@ -111,6 +111,33 @@ static void silent_failures_count(void **state)
     assert_int_equal(pool_finish(p, &err), RC_STORAGE);
 }
 
+static enum rc fail_late(void *ctx, unsigned worker, void *item, struct error *err)
+{
+    atomic_int *flushes = ctx;
+
+    (void)worker;
+    if (!item) {
+        (*flushes)++;
+        return RC_OK;
+    }
+    clock_sleep_ms(100); /* pool_finish is waiting by now */
+    return error_set(err, RC_STORAGE, "late");
+}
+
+static void no_flush_after_a_late_failure(void **state)
+{
+    atomic_int flushes = 0;
+    struct error err;
+    struct pool *p;
+    int one = 1;
+
+    (void)state;
+    assert_int_equal(pool_new(1, 1, fail_late, &flushes, &p, &err), RC_OK);
+    assert_int_equal(pool_submit(p, &one, &err), RC_OK);
+    assert_int_equal(pool_finish(p, &err), RC_STORAGE);
+    assert_int_equal(flushes, 0);
+}
+
 static enum rc fail_at_flush(void *ctx, unsigned worker, void *item, struct error *err)
 {
     (void)ctx, (void)worker;
@@ -183,9 +210,13 @@ static void a_fast_producer_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_item_once),       cmocka_unit_test(first_error_stops),
-        cmocka_unit_test(aborted_without_flush), cmocka_unit_test(silent_failures_count),
-        cmocka_unit_test(failed_flushes_count),  cmocka_unit_test(a_fast_producer_waits),
+        cmocka_unit_test(every_item_once),
+        cmocka_unit_test(first_error_stops),
+        cmocka_unit_test(aborted_without_flush),
+        cmocka_unit_test(silent_failures_count),
+        cmocka_unit_test(no_flush_after_a_late_failure),
+        cmocka_unit_test(failed_flushes_count),
+        cmocka_unit_test(a_fast_producer_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

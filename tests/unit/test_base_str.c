@@ -63,7 +63,9 @@ static void hex(void **state)
 
 static void nearest(void **state)
 {
-    static const char *const known[] = {"target-time", "target-lsn", "backup", NULL};
+    static const char very_long[] =
+        "a-name-that-is-longer-than-the-table-inside-which-has-room-for-sixty-three-bytes";
+    static const char *const known[] = {"target-time", "target-lsn", "backup", very_long, NULL};
 
     (void)state;
     assert_string_equal(str_nearest("target-tiem", known), "target-time");
@@ -73,7 +75,7 @@ static void nearest(void **state)
     char longer[200];
     memset(longer, 'b', 199);
     longer[199] = '\0';
-    assert_null(str_nearest(longer, known)); /* beyond the table inside */
+    assert_null(str_nearest(longer, known));
 }
 
 static void printable(void **state)
