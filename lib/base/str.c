@@ -228,7 +228,7 @@ static size_t edit_distance(const char *a, const char *b)
     size_t n = strlen(a), m = strlen(b), row[64];
 
     if (n > 63 || m > 63)
-        return 64;
+        return SIZE_MAX;
     for (size_t j = 0; j <= m; j++)
         row[j] = j;
     for (size_t i = 1; i <= n; i++) {
