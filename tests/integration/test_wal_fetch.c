@@ -457,6 +457,12 @@ static void test_run_by_a_person(void **state)
     r = pgfix_tool(w.pg, TOOL, "--cluster-data-directory=/nowhere", walfix_name(&w, 1, 2), to,
                    NULL);
     pgfix_expect(&r, FETCHED);
+    /* A cluster that is not there is no proof that its WAL is not. */
+    CLEANUP_FREE char *path = str_printf("--repository-path=%s", pgfix_repository(w.pg));
+    r = pgfix_tool(w.pg, TOOL, "--config=/dev/null", path, "--cluster=elsewhere",
+                   walfix_name(&w, 1, 2), to, NULL);
+    pgfix_expect(&r, STOP);
+    pgfix_expect_text(&r, "no cluster of this name");
     walfix_remove_object(&w, walfix_name(&w, 1, 4));
     r = pgfix_tool(w.pg, TOOL, "--cluster-data-directory=/nowhere", "--hole-wait=0",
                    walfix_name(&w, 1, 4), to, NULL);
