@@ -27,11 +27,14 @@ void backup_info_free(struct backup_info *b)
     free(b);
 }
 
-/* Put, where an object with the very same bytes counts as put: an answer may have been lost. */
+/* Put, where an object with the very same bytes counts as put: an answer may have been lost. So a
+ * failure is tried once more, or a backup that exists would be reported as failed. */
 static enum rc put_once(struct store *s, const char *name, const struct buf *data,
                         struct error *err)
 {
     enum rc rc = store_put(s, name, data->data, data->len, err);
+    if (rc == RC_STORAGE)
+        rc = store_put(s, name, data->data, data->len, err);
     if (rc != RC_EXISTS)
         return rc;
     CLEANUP_BUF struct buf there = BUF_INIT(STORE_OBJECT_MAX);
