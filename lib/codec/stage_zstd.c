@@ -96,7 +96,7 @@ static enum rc decoder_run(struct stage *s, const void *in, size_t in_len, void 
                            size_t out_size, size_t *ret_len, struct error *err)
 {
     struct zstd_decoder *d = (struct zstd_decoder *)s;
-    uint64_t claimed;
+    uint64_t claimed = 0;
     size_t frame_len, len;
 
     TRY(zstd_content_size(in, in_len, out_size, &claimed, err));
