@@ -220,6 +220,24 @@ static json_t *plan_json(const struct restore *r)
                      r->replacement ? "replacement" : "copy");
 }
 
+/* Without one of these the copy would not start; without the label it could even be made to, and be
+ * corrupt. */
+static enum rc check_startable(const struct restore *r, struct error *err)
+{
+    static const char *const needed[] = {CONTROL_PATH, "backup_label"};
+
+    for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++) {
+        const struct manifest_file *f = manifest_find(r->manifest, needed[i]);
+        if (f && f->kind == FILE_REGULAR && f->size_bytes)
+            continue;
+        error_set(err, RC_INTEGRITY, "the backup lacks %s, so it can't be recovered", needed[i]);
+        error_on(err, "backup %s", r->plan.backup->id);
+        return error_now(err, "restore from another backup with --backup (`pgproof info` lists "
+                              "them)");
+    }
+    return RC_OK;
+}
+
 /* Everything that can refuse, before anything is touched. */
 static enum rc prepare(struct restore *r, struct repo *repo, struct error *err)
 {
@@ -241,7 +259,8 @@ static enum rc prepare(struct restore *r, struct repo *repo, struct error *err)
     if (unfinished)
         app_say(r->app, "a restore into %s was cut off: clearing what it left, beginning anew",
                 r->target.path);
-    return backup_load_manifest(repo, c->cluster, r->plan.backup, &r->manifest, err);
+    TRY(backup_load_manifest(repo, c->cluster, r->plan.backup, &r->manifest, err));
+    return check_startable(r, err);
 }
 
 static void count_totals(const struct restore *r, struct progress *p)
@@ -292,15 +311,15 @@ static enum rc do_restore(struct restore *r, struct repo *repo, struct error *er
 {
     CLEANUP_BUF struct buf control = BUF_INIT(CONTROL_FILE_BYTES);
     CLEANUP_FREE char *command = restore_command(r->app);
-    struct control parsed;
     double began = clock_monotonic();
 
     TRY(target_begin(&r->target, err));
     TRY(write_files(r, repo, &control, err));
-    TRY(control_parse(control.data, control.len, &parsed, err));
+    TRY(control_require_label(control.data, control.len, err));
     struct settle_options o = {.target = &r->target,
                                .backup = r->plan.backup,
                                .manifest = r->manifest,
+                               .control = &control,
                                .recovery = &r->plan.target,
                                .restore_command = command,
                                .replacement = r->replacement};

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "codec/hash.h"
+#include "pg/control.h"
 #include "pg/lsn.h"
 #include "restore/unpack.h"
 
@@ -32,13 +33,18 @@ struct settling {
     size_t count, capacity;
 };
 
+static void note(struct settling *s, const char *path, const void *data, size_t len)
+{
+    s->written = mem_grow(s->written, s->count, &s->capacity, sizeof(*s->written));
+    s->written[s->count++] =
+        (struct written){.path = str_dup(path), .size = len, .crc32c = crc32c(0, data, len)};
+}
+
 static enum rc write_noted(struct settling *s, const char *path, const void *data, size_t len,
                            struct error *err)
 {
     TRY(target_write(s->o->target, path, FILE_MODE, data, len, err));
-    s->written = mem_grow(s->written, s->count, &s->capacity, sizeof(*s->written));
-    s->written[s->count++] =
-        (struct written){.path = str_dup(path), .size = len, .crc32c = crc32c(0, data, len)};
+    note(s, path, data, len);
     return RC_OK;
 }
 
@@ -240,6 +246,7 @@ static enum rc settle_steps(struct settling *s, struct error *err)
     TRY(write_tablespace_map(s, err));
     TRY(write_config_files(s, err));
     TRY(target_write(s->o->target, "recovery.signal", FILE_MODE, "", 0, err));
+    note(s, CONTROL_PATH, s->o->control->data, s->o->control->len);
     return write_backup_manifest(s, err);
 }
 

@@ -15,6 +15,7 @@ struct settle_options {
     const struct target_dir *target;
     const struct backup_info *backup;
     struct manifest *manifest;
+    const struct buf *control; /* pg_control as it will be committed */
     const struct recovery_target *recovery;
     const char *restore_command;
     bool replacement; /* this copy may archive in place of the original */

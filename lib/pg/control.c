@@ -133,6 +133,20 @@ enum rc control_parse(const void *data, size_t len, struct control *ret, struct 
     return RC_OK;
 }
 
+/* In a form that the server accepts, in segment 0, which no cluster writes: WAL begins with 1. */
+#define NO_CHECKPOINT_LSN 0x28
+
+enum rc control_require_label(void *data, size_t len, struct error *err)
+{
+    uint8_t *p = data;
+    struct control c;
+    TRY(control_parse(data, len, &c, err));
+    const struct layout *layout = find_layout(c.pg_control_version, c.catalog_version);
+    put_le64(p + AT_CHECKPOINT, NO_CHECKPOINT_LSN);
+    put_le32(p + layout->at_crc, crc32c(0, p, layout->at_crc));
+    return RC_OK;
+}
+
 /* The server writes the file in place, in one go: a reader may see half of it for a moment. */
 #define READ_TRIES    10
 #define READ_PAUSE_MS 50

@@ -50,4 +50,12 @@ MUST_CHECK enum rc control_parse(const void *data, size_t len, struct control *r
 MUST_CHECK enum rc control_read(const char *data_directory, struct control *ret, struct buf *raw,
                                 struct error *err);
 
+/*
+ * Make the copy of pg_control in `data` useless to a server that finds no backup_label beside it:
+ * such a server would begin recovery at the wrong place and call the result sound. Its checkpoint
+ * then points to where WAL never is; with the label the server takes the place from there, and
+ * writes it back. The CRC is set anew.
+ */
+MUST_CHECK enum rc control_require_label(void *data, size_t len, struct error *err);
+
 #endif

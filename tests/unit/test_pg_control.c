@@ -138,12 +138,36 @@ static void reading_gives_the_bytes_and_names_the_file(void **state)
     assert_int_equal(file_remove_tree(dir, &err), RC_OK);
 }
 
+/* All else stays, and what is there is still a pg_control. */
+static void a_copy_can_be_made_to_need_its_label(void **state)
+{
+    (void)state;
+    for (unsigned major = 13; major <= 18; major++) {
+        CLEANUP_BUF struct buf b = BUF_INIT(CONTROL_FILE_BYTES);
+        struct control before, after;
+        struct error err;
+        load(&b, major);
+        assert_int_equal(control_parse(b.data, b.len, &before, &err), RC_OK);
+        assert_int_equal(control_require_label(b.data, b.len, &err), RC_OK);
+        assert_int_equal(control_parse(b.data, b.len, &after, &err), RC_OK);
+        assert_true(after.checkpoint_lsn < after.wal_segment_bytes);
+        assert_int_not_equal(before.checkpoint_lsn, after.checkpoint_lsn);
+        assert_int_equal(after.system_identifier, before.system_identifier);
+        assert_int_equal(after.redo_lsn, before.redo_lsn);
+        assert_int_equal(after.next_xid, before.next_xid);
+        assert_int_equal(after.data_checksum_version, before.data_checksum_version);
+        b.data[0] ^= 1;
+        assert_int_equal(control_require_label(b.data, b.len, &err), RC_INTEGRITY);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pg_control_of_all_versions_is_read),
         cmocka_unit_test(values_are_those_that_pg_controldata_shows),
         cmocka_unit_test(any_changed_byte_is_noticed),
+        cmocka_unit_test(a_copy_can_be_made_to_need_its_label),
         cmocka_unit_test(short_and_empty_files_are_damaged),
         cmocka_unit_test(an_unknown_version_is_refused_not_guessed),
         cmocka_unit_test(reading_gives_the_bytes_and_names_the_file),
