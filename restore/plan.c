@@ -73,6 +73,34 @@ static const struct backup_info *oldest_on_branch(const struct restore_plan *p)
     return NULL;
 }
 
+static bool is_of_system(const struct restore_plan *p, const struct catalog_entry *e)
+{
+    return e->info && e->info->system_identifier == p->system.system_identifier;
+}
+
+static bool has_own_backup(const struct restore_plan *p)
+{
+    for (size_t i = 0; i < p->catalog->count; i++)
+        if (is_of_system(p, &p->catalog->entries[i]))
+            return true;
+    return false;
+}
+
+/* After pg_upgrade or a new initdb, before the first backup. Never another's data unasked. */
+static enum rc only_others(const struct restore_plan *p, struct error *err)
+{
+    const struct catalog_entry *e = &p->catalog->entries[p->catalog->count - 1];
+
+    error_set(err, RC_REFUSED,
+              "all backups are of another system than the cluster's newest, which has system "
+              "identifier %llu",
+              (unsigned long long)p->system.system_identifier);
+    error_on(err, "backup %s, system identifier %llu", e->id,
+             (unsigned long long)e->info->system_identifier);
+    return error_now(err, "name the backup to restore what the cluster was before: --backup=%s",
+                     e->id);
+}
+
 static enum rc none_fits(const struct restore_plan *p, struct error *err)
 {
     const struct backup_info *oldest = oldest_on_branch(p);
@@ -83,6 +111,8 @@ static enum rc none_fits(const struct restore_plan *p, struct error *err)
             *err = p->catalog->entries[i].problem;
             return error_prefix(err, "no backup can be used, and this one is damaged");
         }
+    if (!oldest && !has_own_backup(p))
+        return only_others(p, err);
     if (!oldest) {
         error_set(err, RC_REFUSED, "no usable backup lies on timeline %u", p->history.timeline);
         return error_now(err, "`pgproof info` lists the backups and their timelines; choose a "
@@ -124,18 +154,41 @@ static enum rc choose_backup(struct restore_plan *p, struct error *err)
     return none_fits(p, err);
 }
 
+static const struct catalog_entry *find_named(const struct catalog *c, const char *id)
+{
+    if (str_eq(id, "oldest"))
+        return &c->entries[0];
+    if (str_eq(id, "latest"))
+        return &c->entries[c->count - 1];
+    for (size_t i = 0; i < c->count; i++)
+        if (str_eq(c->entries[i].id, id))
+            return &c->entries[i];
+    return NULL;
+}
+
+/* A backup that is named may be of what the cluster was before: then its WAL is meant, too. */
+static enum rc take_its_system(struct restore_plan *p, struct repo *r, const char *cluster,
+                               const char *id, struct error *err)
+{
+    const struct catalog_entry *e = find_named(p->catalog, id);
+
+    if (!e || !e->info || e->info->system_identifier == p->system.system_identifier)
+        return RC_OK;
+    enum rc rc = repo_load_system(r, cluster, e->info->system_identifier, &p->system, err);
+    if (rc != RC_NOT_FOUND)
+        return rc;
+    error_set(err, RC_INTEGRITY,
+              "the backup is of a system that was never registered under this cluster: it does "
+              "not belong here");
+    error_on(err, "backup %s, system identifier %llu, cluster %s", e->id,
+             (unsigned long long)e->info->system_identifier, cluster);
+    return error_now(err, "find out who put it there; `pgproof info` lists the other backups");
+}
+
 static enum rc take_named_backup(struct restore_plan *p, const char *id, struct error *err)
 {
-    const struct catalog *c = p->catalog;
-    const struct catalog_entry *e = NULL;
+    const struct catalog_entry *e = find_named(p->catalog, id);
 
-    if (str_eq(id, "oldest"))
-        e = &c->entries[0];
-    else if (str_eq(id, "latest"))
-        e = &c->entries[c->count - 1];
-    for (size_t i = 0; !e && i < c->count; i++)
-        if (str_eq(c->entries[i].id, id))
-            e = &c->entries[i];
     if (!e) {
         error_set(err, RC_NOT_FOUND, "there is no such backup");
         error_on(err, "%s", id);
@@ -267,9 +320,12 @@ static enum rc plan_steps(struct restore_plan *p, struct repo *r, const char *cl
         return error_now(err,
                          "check --cluster and the [repository] settings with `pgproof config`");
     }
+    if (q->backup)
+        TRY(take_its_system(p, r, cluster, q->backup, err));
     const struct backup_info *oldest = NULL;
     for (size_t i = 0; !oldest && i < p->catalog->count; i++)
-        oldest = p->catalog->entries[i].info;
+        if (is_of_system(p, &p->catalog->entries[i]))
+            oldest = p->catalog->entries[i].info;
     TRY(load_branch(p, r, cluster, q->timeline, oldest ? oldest->timeline : 1, err));
     p->target = q->target;
     p->target.timeline = p->history.timeline;
