@@ -357,8 +357,10 @@ static enum rc run(struct app *a, int *exit_code, struct error *err)
     bool warned = false;
 
     (void)err;
-    if (run_steps(&c, &warned, &failure) != RC_OK)
+    if (run_steps(&c, &warned, &failure) != RC_OK) {
+        app_complete_error(&failure, a->tool->name);
         *exit_code = app_exit_code(&failure);
+    }
     if (a->json)
         print_json(&c, &failure, *exit_code);
     else if (*exit_code == EXIT_DONE)

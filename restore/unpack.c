@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define ANOTHER_BACKUP "restore from another backup with --backup (`pgproof info` lists them)"
+
 /* One chunk and where its bytes go. */
 struct piece {
     struct frame frame;
@@ -104,8 +106,9 @@ static enum rc plan_file(struct unpack *u, size_t file, struct stage *decoder,
 
     if (f->chunk_count) {
         CLEANUP_FREE struct chunk *chunks = mem_array(NULL, f->chunk_count, sizeof(*chunks));
-        TRY(manifest_load_chunks(u->o->repo, u->o->cluster, u->o->manifest, f, decoder, cache,
-                                 chunks, err));
+        if (manifest_load_chunks(u->o->repo, u->o->cluster, u->o->manifest, f, decoder, cache,
+                                 chunks, err) != RC_OK)
+            return error_now(err, ANOTHER_BACKUP);
         for (uint64_t i = 0; i < f->chunk_count; i++)
             add_piece(u, file, i, &chunks[i]);
     }
@@ -184,6 +187,16 @@ static enum rc close_file(struct worker *w, const struct unpack *u, struct error
     return error_on(err, "%s", u->o->manifest->files[w->open_file].path);
 }
 
+/* Damage in a pack: which one, and what it holds. */
+static enum rc could_not_restore(const struct unpack *u, const struct piece *p, struct error *err)
+{
+    struct pack_ref ref = pack_table_get(u->o->manifest->packs, p->pack);
+
+    error_prefix(err, "could not restore %s", u->o->manifest->files[p->file].path);
+    error_on(err, "%s", name_pack(u->o->cluster, PACK_DATA, &ref.id).text);
+    return error_now(err, ANOTHER_BACKUP);
+}
+
 static enum rc write_piece(struct unpack *u, struct worker *w, const struct piece *p,
                            struct error *err)
 {
@@ -195,7 +208,7 @@ static enum rc write_piece(struct unpack *u, struct worker *w, const struct piec
     }
     if (frame_decode(u->o->repo->hash_seed, &w->pack, &p->frame, w->decoder, w->plain, err) !=
         RC_OK)
-        return error_prefix(err, "could not restore %s", f->path);
+        return could_not_restore(u, p, err);
     if (p->file == u->control_file)
         return buf_append(u->o->control, w->plain, p->frame.plain_len, err);
     if (w->fd < 0 || w->open_file != p->file) {
@@ -226,11 +239,8 @@ static enum rc work(void *ctx, unsigned number, void *item, struct error *err)
     if (!w->repo)
         TRY(open_worker(u, w, err));
     struct pack_ref ref = pack_table_get(u->o->manifest->packs, j->pieces[0].pack);
-    if (pack_get(w->repo, u->o->cluster, PACK_DATA, &ref.id, &w->pack, err) != RC_OK) {
-        error_prefix(err, "could not restore %s", u->o->manifest->files[j->pieces[0].file].path);
-        return error_now(err, "restore from another backup with --backup (`pgproof info` lists "
-                              "them)");
-    }
+    if (pack_get(w->repo, u->o->cluster, PACK_DATA, &ref.id, &w->pack, err) != RC_OK)
+        return could_not_restore(u, j->pieces, err);
     progress_add(&u->o->progress->bytes_stored, w->pack.len);
     for (size_t i = 0; i < j->count; i++) {
         TRY(cancel_check(err));

@@ -147,10 +147,11 @@ static enum rc run(struct app *a, const struct arguments *args, int *exit_code, 
     return flush_stdout(err);
 }
 
-static int report(const struct app *a, const struct error *err)
+static int report(const struct app *a, struct error *err)
 {
     int code = a->tool->exit_code_for ? a->tool->exit_code_for(err) : app_exit_code(err);
 
+    app_complete_error(err, a->tool->name);
     fflush(stdout);
     terminal_bar(NULL);
     app_print_error(stderr, a->tool->name, err, a->colour);

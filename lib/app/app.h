@@ -68,6 +68,9 @@ int app_main(const struct app_tool *tool, int argc, char **argv);
 const char *app_value(const struct app *a, const char *option);
 bool app_switch(const struct app *a, const char *option);
 
+/* Say what to do now, by the class of the error, where nobody who knew better has. */
+void app_complete_error(struct error *err, const char *tool);
+
 /* The common mapping, and the three-part message as people see it. */
 int app_exit_code(const struct error *err);
 void app_print_error(FILE *to, const char *tool, const struct error *err, bool colour);

@@ -26,6 +26,28 @@ int app_exit_code(const struct error *err)
     }
 }
 
+void app_complete_error(struct error *err, const char *tool)
+{
+    static const char *const now[] = {
+        [RC_NOT_FOUND] = "`pgproof info` shows what is there",
+        [RC_CONFIG] = "`pgproof config` shows what is in force; docs/configuration.md has all keys",
+        [RC_STORAGE] = "check that the repository is there, mounted and can be written, then run "
+                       "the same command again",
+        [RC_SYSTEM] = "remove the cause, then run the same command again",
+        [RC_DATABASE] = "see the server's log, then run the same command again",
+        [RC_INTEGRITY] = "rely on nothing there before the cause is found (disk, memory, another "
+                         "writer); a second copy of the repository would have it whole",
+        [RC_BUSY] = "run it again when the other one is done",
+        [RC_NOMEM] = "give it more memory, or fewer jobs",
+        [RC_BUG] = "report it, with the command and this message",
+    };
+
+    if (err->rc == RC_USAGE || err->rc == RC_REFUSED)
+        error_now(err, "see %s --help", tool);
+    else if ((size_t)err->rc < sizeof(now) / sizeof(*now) && now[err->rc])
+        error_now(err, "%s", now[err->rc]);
+}
+
 void app_print_text(FILE *to, const char *text, int indent)
 {
     while (*text) {
