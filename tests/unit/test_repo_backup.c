@@ -145,6 +145,19 @@ static void an_id_is_used_once(void **state)
     backup_info_free(b);
 }
 
+/* The answer to a put is lost: it is tried once more, and what is there is seen to be ours. */
+static void a_lost_answer(void **state)
+{
+    struct repo_fixture *f = *state;
+    struct backup_info *b = sample_info(ID);
+    struct manifest *m = sample_manifest(f);
+    f->plan = (struct fault_plan){.operation = FAULT_PUT, .at = 3, .mode = FAULT_FAIL_AFTER};
+    assert_rc(f, RC_OK, backup_commit(f->repo, "main", b, m, &f->err));
+    assert_int_equal(f->plan.count, 4);
+    manifest_free(m);
+    backup_info_free(b);
+}
+
 /* Whatever put fails, and however: no backup.json, no backup; then the same commit goes through. */
 static void written_last(void **state)
 {
@@ -154,9 +167,10 @@ static void written_last(void **state)
     struct manifest *m = sample_manifest(f);
     for (unsigned long n = 1; n <= 3; n++) {
         struct catalog *c;
-        f->plan = (struct fault_plan){.operation = FAULT_PUT, .at = n, .mode = FAULT_FAIL};
+        f->plan = (struct fault_plan){.operation = FAULT_PUT, .at = n, .mode = FAULT_OUTAGE};
         assert_rc(f, RC_STORAGE, backup_commit(f->repo, "main", b, m, &f->err));
         assert_false(object_exists(f, summary.text));
+        f->plan = (struct fault_plan){0};
         assert_rc(f, RC_OK, catalog_load(f->repo, "main", &c, &f->err));
         assert_int_equal(c->count, 0);
         catalog_free(c);
@@ -347,9 +361,11 @@ int main(void)
 {
 #define CASE(t) cmocka_unit_test_setup_teardown(t, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        CASE(round_trip),         CASE(no_such_backup),  CASE(an_id_is_used_once),
-        CASE(written_last),       CASE(damaged_summary), CASE(senseless_summary),
-        CASE(damaged_manifest),   CASE(edited_manifest), CASE(packs_that_are_not_there),
+        CASE(round_trip),         CASE(no_such_backup),
+        CASE(an_id_is_used_once), CASE(written_last),
+        CASE(a_lost_answer),      CASE(damaged_summary),
+        CASE(senseless_summary),  CASE(damaged_manifest),
+        CASE(edited_manifest),    CASE(packs_that_are_not_there),
         CASE(the_packs_document), CASE(catalog),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
