@@ -539,7 +539,17 @@ static void damaged_wal_in_recovery(void **state)
     pgfix_free(copy);
 }
 
-/* What PostgreSQL alone starts with, and is corrupt. */
+/* What the archive has, as somebody would put it there who saved pg_wal of the old server. */
+static void put_wal_into(const char *data)
+{
+    CLEANUP_FREE char *script = str_printf(
+        "cd '%s'/%s && for f in *[0-9A-F]; do '%s'/pgproof-wal-fetch $f \"$1\"/pg_wal/$f "
+        "|| exit 1; done",
+        pgfix_repository(pg), wal_dir, pgfix_bin(pg));
+    shell_out(script, data);
+}
+
+/* What PostgreSQL alone starts with where it finds the WAL, and is corrupt. */
 static void no_start_without_backup_label(void **state)
 {
     (void)state;
@@ -547,6 +557,7 @@ static void no_start_without_backup_label(void **state)
     struct pgfix_run r = restore(&p);
     pgfix_expect(&r, 0);
     assert_int_equal(unlink(file_in(p.data, "backup_label")), 0);
+    put_wal_into(p.data);
     struct pgfix *copy = pgfix_adopt(pg, p.data);
     expect_not_promoted(copy, "checkpoint record");
     assert_int_equal(unlink(file_in(p.data, "recovery.signal")), 0); /* nor by crash recovery */
