@@ -52,6 +52,19 @@ static enum rc add_config_settings(const char *data_directory, char *(*ret)[3], 
                           "yourself");
 }
 
+static enum rc find_bindir(const struct app *a, const struct restore_plan *p, char **ret,
+                           struct error *err)
+{
+    return server_find_bindir(a->config->pg_bindir, p->backup->pg_version_num / 10000, ret, err);
+}
+
+enum rc follow_preflight(const struct app *a, const struct restore_plan *p, struct error *err)
+{
+    CLEANUP_FREE char *bindir = NULL;
+
+    return find_bindir(a, p, &bindir, err);
+}
+
 static enum rc start_server(const struct app *a, const struct restore_plan *p,
                             const char *data_directory, struct follow_result *f,
                             struct server **ret, struct error *err)
@@ -63,7 +76,7 @@ static enum rc start_server(const struct app *a, const struct restore_plan *p,
                                 "log_destination=stderr"};
     int n = 3;
 
-    TRY(server_find_bindir(a->config->pg_bindir, p->backup->pg_version_num / 10000, &bindir, err));
+    TRY(find_bindir(a, p, &bindir, err));
     TRY(add_config_settings(data_directory, &config, err));
     for (int i = 0; i < 3 && config[i]; i++)
         settings[n++] = config[i];

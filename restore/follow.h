@@ -15,6 +15,10 @@ struct follow_result {
     char log_path[4096];
 };
 
+/* Before anything is restored: are the executables of the right major version here? RC_CONFIG. */
+MUST_CHECK enum rc follow_preflight(const struct app *a, const struct restore_plan *p,
+                                    struct error *err);
+
 /*
  * Leaves the server running where it reached its target (with action shutdown: stopped).
  * RC_DATABASE with the end of the server's log where it did not.

@@ -256,6 +256,8 @@ static enum rc prepare(struct restore *r, struct repo *repo, struct error *err)
     if (!r->app->json)
         print_plan(r);
     TRY(target_check(&r->target, r->plan.backup->size_bytes, &unfinished, err));
+    if (app_switch(r->app, "start"))
+        TRY(follow_preflight(r->app, &r->plan, err));
     if (unfinished)
         app_say(r->app, "a restore into %s was cut off: clearing what it left, beginning anew",
                 r->target.path);

@@ -232,6 +232,25 @@ static void unreachable_targets(void **state)
     check_refused("--backup=20200101T000000Z", NULL, 1, "there is no such backup");
 }
 
+static void places_inside_each_other(void **state)
+{
+    CLEANUP(free_place) struct place p = new_place();
+    CLEANUP_FREE char *inside = str_printf("--tablespace-root=%s/ts", p.data);
+    struct pgfix_run r = pgfix_tool(pg, "pgproof-restore", p.to, inside, NULL);
+
+    (void)state;
+    pgfix_expect(&r, 1);
+    pgfix_expect_text(&r, "would lie in the data directory");
+    assert_false(file_exists(p.data));
+}
+
+/* Found out before anything is copied, not after. */
+static void no_server_to_start(void **state)
+{
+    (void)state;
+    check_refused("--start", "--cluster-pg-bindir=/usr/bin", 3, "PostgreSQL 15");
+}
+
 static void senseless_options(void **state)
 {
     (void)state;
@@ -479,6 +498,8 @@ int main(void)
         cmocka_unit_test(promoted_at_the_target),
         cmocka_unit_test(pg_verifybackup_agrees),
         cmocka_unit_test(unreachable_targets),
+        cmocka_unit_test(places_inside_each_other),
+        cmocka_unit_test(no_server_to_start),
         cmocka_unit_test(senseless_options),
         cmocka_unit_test(plan_changes_nothing),
         cmocka_unit_test(occupied_places),
