@@ -4,7 +4,7 @@
 
 #include "app/app.h"
 #include "backup/copy.h"
-#include "backup/row_counts.h"
+#include "backup/row_counter.h"
 #include "repo/backup.h"
 
 struct backup_report {
@@ -12,7 +12,7 @@ struct backup_report {
     const struct backup_info *info;
     const struct manifest *manifest;
     const struct copy_result *copy;
-    const struct row_counts_result *rows; /* NULL: not asked for, or it failed */
+    const struct row_counter_result *rows; /* NULL: not asked for, or it failed */
     const char *rows_problem;             /* why it failed; NULL if it didn't */
     uint64_t first_segment, last_segment; /* that a restore needs at least */
 };

@@ -9,7 +9,7 @@
 #include "backup/backup_report.h"
 #include "backup/config_files.h"
 #include "backup/copy.h"
-#include "backup/row_counts.h"
+#include "backup/row_counter.h"
 #include "backup/scan.h"
 #include "backup/start_stop.h"
 #include "base/cancel.h"
@@ -56,7 +56,7 @@ struct run {
     struct copy_result copy;
     struct buf control_file;
     struct backup_stop stop;
-    struct row_counts_result rows;
+    struct row_counter_result rows;
     bool have_rows;
     char rows_problem[1024];
     uint64_t first_segment, last_segment;
@@ -352,7 +352,7 @@ static enum rc count_rows(struct run *r, struct error *err)
         return RC_OK;
     app_say(r->app, "counting rows");
     struct error why;
-    enum rc rc = row_counts_note(r->app, &r->wal, r->info->id, &r->rows, &why);
+    enum rc rc = row_counter_note(r->app, &r->wal, r->info->id, &r->rows, &why);
     if (rc == RC_CANCELLED) {
         *err = why;
         return rc;

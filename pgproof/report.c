@@ -5,7 +5,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "repo/document.h"
-#include "repo/names.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -204,51 +203,30 @@ static enum rc take_proof_name(void *ctx, const char *name, const struct store_i
                                struct error *err)
 {
     struct proof_names *p = ctx;
-    const char *base = name_base(name);
     char id[BACKUP_ID_SIZE];
 
     (void)info;
     (void)err;
-    if (strlen(base) != 2 * BACKUP_ID_LEN + strlen("-.json") || !str_ends(base, ".json"))
-        return RC_OK;
-    memcpy(id, base + BACKUP_ID_LEN + 1, BACKUP_ID_LEN);
-    id[BACKUP_ID_LEN] = '\0';
-    if (!backup_id_valid(id))
+    if (!name_proof_backup(name, id))
         return RC_OK;
     size_t i = 0;
-    while (i < p->count && !str_eq(p->notes[i].backup_id, id))
+    while (i < p->count && !str_eq(p->notes[i].summary.backup_id, id))
         i++;
     if (i == p->count) {
         p->notes = mem_grow(p->notes, p->count, &p->capacity, sizeof(*p->notes));
-        p->notes[p->count++] = (struct proof_note){.finished = MOMENT_NONE};
+        p->notes[p->count++] = (struct proof_note){.summary.finished = MOMENT_NONE};
     }
-    str_copy(p->notes[i].backup_id, sizeof(p->notes[i].backup_id), id);
-    str_copy(p->notes[i].name.text, sizeof(p->notes[i].name.text), name);
-    return RC_OK;
-}
-
-static enum rc read_proof(const json_t *o, struct proof_note *n, struct error *err)
-{
-    const char *id, *result, *finished;
-
-    TRY(json_get_str(o, "backup_id", &id, err));
-    TRY(json_get_str(o, "result", &result, err));
-    TRY(json_get_str(o, "finished", &finished, err));
-    if (!str_eq(id, n->backup_id))
-        return error_set(err, RC_INTEGRITY, "it is about backup %.40s", id);
-    if (moment_parse(finished, &n->finished, err) != RC_OK)
-        return error_set(err, RC_INTEGRITY, "member \"finished\" is not a time");
-    str_copy(n->result, sizeof(n->result), result);
+    struct proof_note *n = &p->notes[i];
+    str_copy(n->summary.backup_id, sizeof(n->summary.backup_id), id);
+    str_copy(n->name.text, sizeof(n->name.text), name);
     return RC_OK;
 }
 
 static enum rc load_proof(struct report *r, struct proof_note *n, struct error *err)
 {
-    CLEANUP_JSON json_t *o = NULL;
-    enum rc rc = document_get(r->repo->store, n->name.text, "proof", 1, &o, NULL, err);
+    struct proof_summary *s = &n->summary;
+    enum rc rc = proof_summary_load(r->repo, n->name.text, s->backup_id, s, err);
 
-    if (rc == RC_OK)
-        rc = read_proof(o, n, err);
     if (rc != RC_INTEGRITY && rc != RC_NOT_FOUND)
         return rc;
     add_problem(r, "proof %s can't be used: %s", n->name.text, err->what);
@@ -271,7 +249,7 @@ static enum rc load_proofs(struct report *r, struct error *err)
 const struct proof_note *report_proof(const struct report *r, const char *backup_id)
 {
     for (size_t i = 0; i < r->proof_count; i++)
-        if (str_eq(r->proofs[i].backup_id, backup_id))
+        if (str_eq(r->proofs[i].summary.backup_id, backup_id))
             return &r->proofs[i];
     return NULL;
 }

@@ -4,14 +4,13 @@
 
 #include "app/app.h"
 #include "pgproof/wal_window.h"
+#include "repo/proof_summary.h"
 #include "repo/repository.h"
 
 /* The newest proof of a backup. */
 struct proof_note {
-    char backup_id[BACKUP_ID_SIZE];
     struct object_name name;
-    char result[32];    /* "passed", "failed", "not proven"; "" where the proof can't be read */
-    moment_us finished; /* MOMENT_NONE likewise */
+    struct proof_summary summary; /* result "", finished MOMENT_NONE: the proof can't be read */
 };
 
 struct lease_note {

@@ -45,8 +45,9 @@ static json_t *proof_json(const struct proof_note *n)
 {
     if (!n)
         return json_null();
-    return json_pack("{s:s, s:o, s:s}", "result", n->result[0] ? n->result : "unreadable",
-                     "finished", moment(n->finished), "object", n->name.text);
+    const struct proof_summary *s = &n->summary;
+    return json_pack("{s:s, s:o, s:s}", "result", s->result[0] ? s->result : "unreadable",
+                     "finished", moment(s->finished), "object", n->name.text);
 }
 
 static void set_facts(json_t *o, const struct backup_info *b)

@@ -33,14 +33,14 @@ static void print_proof(const struct report *r, const struct backup_info *b)
 
     if (!n)
         printf("                    not proven yet\n");
-    else if (!n->result[0])
+    else if (!n->summary.result[0])
         printf("                    its newest proof can't be read\n");
     else
         printf("                    %s in the drill of %s\n",
-               str_eq(n->result, "passed")   ? "proven: it passed"
-               : str_eq(n->result, "failed") ? "FAILED"
-                                             : "not proven: checks could not run",
-               moment_text(n->finished / 1000000 * 1000000, t));
+               str_eq(n->summary.result, PROOF_PASSED)   ? "proven: it passed"
+               : str_eq(n->summary.result, PROOF_FAILED) ? "FAILED"
+                                                         : "not proven: checks could not run",
+               moment_text(n->summary.finished / 1000000 * 1000000, t));
 }
 
 static void print_backup(const struct report *r, size_t i)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "repo/document.h"
+#include "repo/proof_summary.h"
 #include "verify/drill_choose.h"
 #include "verify/drill_restore.h"
 #include "verify/drill_steps.h"
@@ -185,7 +186,7 @@ static enum rc store_proof(struct drill *d, json_t *body, struct error *err)
     for (int i = 0; rc == RC_EXISTS && i < NAME_TRIES; i++) {
         moment_us at = p->finished + i * INT64_C(1000000);
         struct object_name name = name_proof(p->cluster, at, p->backup_id);
-        rc = document_put(d->repo->store, name.text, PROOF_KIND, PROOF_VERSION, body, NULL, err);
+        rc = proof_put(d->repo, name.text, body, err);
         if (rc == RC_OK)
             p->stored_as = proof_text(p, name.text);
     }
@@ -195,7 +196,7 @@ static enum rc store_proof(struct drill *d, json_t *body, struct error *err)
 static enum rc print_json(json_t *body, struct error *err)
 {
     CLEANUP_BUF struct buf text = BUF_INIT(DOCUMENT_MAX);
-    TRY(document_encode(PROOF_KIND, PROOF_VERSION, body, &text, err));
+    TRY(proof_encode(body, &text, err));
     fwrite(text.data, 1, text.len, stdout);
     return RC_OK;
 }

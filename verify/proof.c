@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "repo/proof_summary.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -183,5 +184,7 @@ enum verdict proof_result(const struct proof *p)
 
 const char *proof_result_name(enum verdict result)
 {
-    return result == VERDICT_PASSED ? "passed" : result == VERDICT_FAILED ? "failed" : "not proven";
+    return result == VERDICT_PASSED   ? PROOF_PASSED
+           : result == VERDICT_FAILED ? PROOF_FAILED
+                                      : PROOF_NOT_PROVEN;
 }

@@ -18,9 +18,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define PROOF_KIND    "proof"
-#define PROOF_VERSION 1
-
 enum verdict { VERDICT_NOT_RUN, VERDICT_PASSED, VERDICT_FAILED };
 
 enum check_id {

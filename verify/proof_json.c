@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "pg/lsn.h"
+#include "repo/proof_summary.h"
 #include "verify/proof_claims.h"
 
 #include <stdlib.h>
@@ -157,12 +158,12 @@ json_t *proof_json(const struct proof *p)
     /* as text: 64 bits are too many for a number in many readers of JSON */
     CLEANUP_FREE char *system = str_printf("%ju", (uintmax_t)p->system_identifier);
     set(o, "system_identifier", text(system));
-    set(o, "backup_id", text(p->backup_id));
+    set(o, PROOF_BACKUP_ID, text(p->backup_id));
     set(o, "backup_sha256", text(p->backup_sha256));
     set(o, "newest_backup", backup_ref(p->newest_backup_id, p->newest_backup_sha256));
-    set(o, "result", text(proof_result_name(proof_result(p))));
+    set(o, PROOF_RESULT, text(proof_result_name(proof_result(p))));
     set(o, "started", moment(p->started));
-    set(o, "finished", moment(p->finished));
+    set(o, PROOF_FINISHED, moment(p->finished));
     set(o, "host", text(p->host));
     set(o, "versions", versions_json(p));
 

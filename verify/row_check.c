@@ -2,65 +2,13 @@
 
 #include "base/cancel.h"
 #include "base/json.h"
-#include "base/mem.h"
 #include "base/str.h"
-#include "pg/lsn.h"
+#include "pg/counted.h"
 #include "pg/session.h"
-#include "repo/document.h"
 #include "verify/damage.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define ROW_COUNTS_KIND    "row-counts"
-#define ROW_COUNTS_VERSION 1
-
-/* ---- the document ---- */
-
-static enum rc read_members(struct row_counts *c, const char *backup_id, struct error *err)
-{
-    const char *of, *lsn;
-    TRY(json_get_str(c->body, "backup_id", &of, err));
-    TRY(json_get_str(c->body, "lsn", &lsn, err));
-    TRY(json_get_str(c->body, "taken", &c->taken, err));
-    TRY(json_get_flag(c->body, "exact", false, &c->exact, err));
-    TRY(json_get_array(c->body, "databases", &c->databases, err));
-    TRY(json_get_array(c->body, "not_counted", &c->not_counted, err));
-    if (!str_eq(of, backup_id))
-        return error_set(err, RC_INTEGRITY, "these row counts belong to backup %s", of);
-    if (!lsn_parse(lsn, &c->lsn) || c->lsn == 0)
-        return error_set(err, RC_INTEGRITY, "\"%s\" is no LSN", lsn);
-    return RC_OK;
-}
-
-enum rc row_counts_parse(json_t *body, const char *backup_id, struct row_counts **ret,
-                         struct error *err)
-{
-    CLEANUP_ROW_COUNTS struct row_counts *c = mem_zalloc(sizeof *c);
-    c->body = body;
-    TRY(read_members(c, backup_id, err));
-    *ret = c;
-    c = NULL;
-    return RC_OK;
-}
-
-enum rc row_counts_load(struct repo *r, const char *object, const char *backup_id,
-                        struct row_counts **ret, struct error *err)
-{
-    json_t *body;
-    TRY(document_get(r->store, object, ROW_COUNTS_KIND, ROW_COUNTS_VERSION, &body, NULL, err));
-    enum rc rc = row_counts_parse(body, backup_id, ret, err);
-    return rc == RC_OK ? rc : error_on(err, "%s", object);
-}
-
-void row_counts_free(struct row_counts *c)
-{
-    if (!c)
-        return;
-    json_decref(c->body);
-    free(c);
-}
 
 /* ---- judging ---- */
 
@@ -165,15 +113,14 @@ static bool says_missing(const struct session *s)
     return str_eq(session_sqlstate(s), "42P01") || str_eq(session_sqlstate(s), "3F000");
 }
 
-static enum rc compare_table(struct counter *k, const char *schema, const char *name,
-                             uint64_t expected, struct error *err)
+static enum rc compare_table(struct counter *k, const struct row_count *t, struct error *err)
 {
     struct error why;
     uint64_t found;
-    CLEANUP_FREE char *table = str_printf("%s: %s.%s", k->database, schema, name);
-    enum rc rc = count_rows(k->session, schema, name, &found, &why);
+    CLEANUP_FREE char *table = str_printf("%s: %s.%s", k->database, t->schema, t->name);
+    enum rc rc = count_rows(k->session, t->schema, t->name, &found, &why);
     if (rc == RC_OK) {
-        row_tally_table(&k->tally, k->proof, table, expected, &found);
+        row_tally_table(&k->tally, k->proof, table, t->rows, &found);
         return RC_OK;
     }
     if (rc != RC_DATABASE || damage_judge(k->session) == DAMAGE_LOST) {
@@ -181,7 +128,7 @@ static enum rc compare_table(struct counter *k, const char *schema, const char *
         return rc;
     }
     if (says_missing(k->session)) {
-        row_tally_table(&k->tally, k->proof, table, expected, NULL);
+        row_tally_table(&k->tally, k->proof, table, t->rows, NULL);
         return RC_OK;
     }
     if (damage_judge(k->session) == DAMAGE_PROVEN)
@@ -192,62 +139,39 @@ static enum rc compare_table(struct counter *k, const char *schema, const char *
     return RC_OK;
 }
 
-static enum rc compare_tables(struct counter *k, const json_t *tables, struct error *err)
+static enum rc compare_tables(struct counter *k, const struct row_count_database *d,
+                              struct error *err)
 {
-    size_t i;
-    json_t *entry;
-    json_array_foreach((json_t *)tables, i, entry)
-    {
-        CLEANUP_FREE char *schema = NULL, *name = NULL;
-        uint64_t rows;
+    for (size_t i = 0; i < d->table_count; i++) {
         TRY(cancel_check(err));
-        TRY(json_get_bytes(entry, "schema", &schema, err));
-        TRY(json_get_bytes(entry, "name", &name, err));
-        TRY(json_get_u64(entry, "rows", &rows, err));
-        note_known(k, schema, name);
-        TRY(compare_table(k, schema, name, rows, err));
+        note_known(k, d->tables[i].schema, d->tables[i].name);
+        TRY(compare_table(k, &d->tables[i], err));
     }
     return RC_OK;
 }
 
-/* What the backup could not count is known, too; a whole database has no schema and name. */
-static enum rc note_not_counted(struct counter *k, bool *ret_whole, struct error *err)
+/* What the backup could not count is known, too. True: it could count nothing of the database. */
+static bool note_gaps(struct counter *k)
 {
-    size_t i;
-    json_t *entry;
-    *ret_whole = false;
-    json_array_foreach(k->counts->not_counted, i, entry)
-    {
-        CLEANUP_FREE char *database = NULL, *schema = NULL, *name = NULL;
-        TRY(json_get_bytes(entry, "database", &database, err));
-        if (!str_eq(database, k->database))
+    bool whole = false;
+    for (size_t i = 0; i < k->counts->gap_count; i++) {
+        const struct row_count_gap *g = &k->counts->gaps[i];
+        if (!str_eq(g->database, k->database))
             continue;
-        if (!json_object_get(entry, "name") && !json_object_get(entry, "name_hex")) {
-            *ret_whole = true;
-            continue;
-        }
-        TRY(json_get_bytes(entry, "schema", &schema, err));
-        TRY(json_get_bytes(entry, "name", &name, err));
-        note_known(k, schema, name);
+        if (g->table)
+            note_known(k, g->schema, g->table);
+        else
+            whole = true;
     }
-    return RC_OK;
+    return whole;
 }
-
-/* The same tables that a backup counts. */
-#define LIST_TABLES                                                                                \
-    "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c "                                      \
-    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "                                    \
-    "WHERE c.relkind = 'r' AND c.relpersistence = 'p' "                                            \
-    "AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') ORDER BY 1, 2"
 
 static enum rc find_extra(struct counter *k, struct error *err)
 {
     CLEANUP_ROWS struct rows *rows = NULL;
-    bool whole;
-    TRY(note_not_counted(k, &whole, err));
-    if (whole)
+    if (note_gaps(k))
         return RC_OK;
-    TRY(session_query(k->session, LIST_TABLES, 0, NULL, &rows, err));
+    TRY(counted_tables(k->session, &rows, err));
     for (int i = 0; i < rows_count(rows); i++) {
         const char *schema = rows_get(rows, i, 0), *name = rows_get(rows, i, 1);
         CLEANUP_FREE char *key = table_key(schema, name);
@@ -258,14 +182,13 @@ static enum rc find_extra(struct counter *k, struct error *err)
     return RC_OK;
 }
 
-static enum rc compare_database(struct counter *k, const json_t *entry, struct error *err)
+static enum rc compare_database(struct counter *k, const struct row_count_database *d,
+                                struct error *err)
 {
-    json_t *tables;
-    TRY(json_get_array(entry, "tables", &tables, err));
     enum rc rc = session_open(k->conninfo, "pgproof-verify", k->database, &k->session, err);
     if (rc != RC_OK)
         return error_prefix(err, "could not count the rows of database %s", k->database);
-    TRY(compare_tables(k, tables, err));
+    TRY(compare_tables(k, d, err));
     return find_extra(k, err);
 }
 
@@ -277,11 +200,6 @@ static void forget_database(struct counter *k)
     k->known = NULL;
 }
 
-/* The databases that a backup counts. */
-#define LIST_DATABASES                                                                             \
-    "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn "                               \
-    "AND datname <> 'template0' AND datconnlimit <> -2 ORDER BY 1"
-
 static bool is_listed(const struct rows *databases, const char *name)
 {
     for (int i = 0; i < rows_count(databases); i++)
@@ -290,88 +208,67 @@ static bool is_listed(const struct rows *databases, const char *name)
     return false;
 }
 
-/* Is it named with a member `key` equal to name, in an array of the document? */
-static enum rc is_named(const json_t *array, const char *key, const char *name, bool *ret,
-                        struct error *err)
+/* Does the document say anything of this database? */
+static bool is_named(const struct row_counts *c, const char *database)
 {
-    size_t i;
-    json_t *entry;
-    *ret = false;
-    json_array_foreach((json_t *)array, i, entry)
-    {
-        CLEANUP_FREE char *value = NULL;
-        TRY(json_get_bytes(entry, key, &value, err));
-        if (str_eq(value, name))
-            *ret = true;
-    }
-    return RC_OK;
+    for (size_t i = 0; i < c->database_count; i++)
+        if (str_eq(c->databases[i].name, database))
+            return true;
+    for (size_t i = 0; i < c->gap_count; i++)
+        if (str_eq(c->gaps[i].database, database))
+            return true;
+    return false;
 }
 
-static enum rc find_extra_databases(struct counter *k, const struct rows *databases,
-                                    struct error *err)
+static void find_extra_databases(struct counter *k, const struct rows *databases)
 {
     for (int i = 0; i < rows_count(databases); i++) {
         const char *name = rows_get(databases, i, 0);
         CLEANUP_FREE char *what = str_printf("database %s", name);
-        bool counted, missed;
-        TRY(is_named(k->counts->databases, "name", name, &counted, err));
-        TRY(is_named(k->counts->not_counted, "database", name, &missed, err));
-        if (!counted && !missed)
+        if (!is_named(k->counts, name))
             row_tally_extra(&k->tally, k->proof, what);
     }
-    return RC_OK;
 }
 
 static enum rc list_databases(const char *conninfo, struct rows **ret, struct error *err)
 {
     CLEANUP_SESSION struct session *s = NULL;
     TRY(session_open(conninfo, "pgproof-verify", NULL, &s, err));
-    return session_query(s, LIST_DATABASES, 0, NULL, ret, err);
+    return counted_databases(s, ret, err);
 }
 
 static enum rc compare_all(struct counter *k, struct error *err)
 {
     CLEANUP_ROWS struct rows *databases = NULL;
-    size_t i;
-    json_t *entry;
     TRY(list_databases(k->conninfo, &databases, err));
-    TRY(find_extra_databases(k, databases, err));
-    json_array_foreach(k->counts->databases, i, entry)
-    {
-        CLEANUP_FREE char *name = NULL;
-        TRY(json_get_bytes(entry, "name", &name, err));
-        if (!is_listed(databases, name)) {
+    find_extra_databases(k, databases);
+    for (size_t i = 0; i < k->counts->database_count; i++) {
+        const struct row_count_database *d = &k->counts->databases[i];
+        if (!is_listed(databases, d->name)) {
             k->tally.missing++;
-            check_finding(k->proof, CHECK_ROWS, "database %s is missing", name);
+            check_finding(k->proof, CHECK_ROWS, "database %s is missing", d->name);
             continue;
         }
-        k->database = name;
+        k->database = d->name;
         k->known = json_object();
-        enum rc rc = compare_database(k, entry, err);
+        enum rc rc = compare_database(k, d, err);
         forget_database(k);
         TRY(rc);
     }
     return RC_OK;
 }
 
-static enum rc remark_not_counted(const struct row_counts *c, struct proof *p, struct error *err)
+static void remark_gaps(const struct row_counts *c, struct proof *p)
 {
-    size_t i;
-    json_t *entry;
-    json_array_foreach(c->not_counted, i, entry)
-    {
-        CLEANUP_FREE char *database = NULL, *schema = NULL, *name = NULL, *reason = NULL;
-        TRY(json_get_bytes(entry, "database", &database, err));
-        TRY(json_get_bytes(entry, "reason", &reason, err));
-        if (json_get_bytes(entry, "schema", &schema, err) == RC_OK &&
-            json_get_bytes(entry, "name", &name, err) == RC_OK)
+    for (size_t i = 0; i < c->gap_count; i++) {
+        const struct row_count_gap *g = &c->gaps[i];
+        if (g->table)
             remark(p, &p->not_covered, "%s: %s.%s: its rows were not counted at the backup: %s",
-                   database, schema, name, reason);
+                   g->database, g->schema, g->table, g->reason);
         else
             remark(p, &p->not_covered, "database %s: its rows were not counted at the backup: %s",
-                   database, reason);
+                   g->database, g->reason);
     }
-    return RC_OK;
 }
 
 enum rc row_check(const struct row_counts *c, const char *conninfo, struct proof *p,
@@ -379,7 +276,7 @@ enum rc row_check(const struct row_counts *c, const char *conninfo, struct proof
 {
     struct counter k = {.counts = c, .conninfo = conninfo, .proof = p};
     TRY(compare_all(&k, err));
-    TRY(remark_not_counted(c, p, err));
+    remark_gaps(c, p);
     row_tally_judge(&k.tally, p, c);
     return RC_OK;
 }

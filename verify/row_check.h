@@ -8,26 +8,8 @@
 #ifndef PGPROOF_VERIFY_ROW_CHECK_H
 #define PGPROOF_VERIFY_ROW_CHECK_H
 
-#include "repo/repository.h"
+#include "repo/row_counts.h"
 #include "verify/proof.h"
-
-struct row_counts {
-    json_t *body; /* the document; databases and not_counted are read as they are needed */
-    json_t *databases, *not_counted;
-    uint64_t lsn;
-    bool exact;
-    const char *taken;
-};
-
-/* Get and check the document `object` of this backup. RC_NOT_FOUND: it isn't there. */
-MUST_CHECK enum rc row_counts_load(struct repo *r, const char *object, const char *backup_id,
-                                   struct row_counts **ret, struct error *err);
-/* The same from a parsed document, which it takes over, also on failure. */
-MUST_CHECK enum rc row_counts_parse(json_t *body, const char *backup_id, struct row_counts **ret,
-                                    struct error *err);
-void row_counts_free(struct row_counts *c); /* takes NULL */
-DEFINE_CLEANUP(cleanup_row_counts, struct row_counts *, row_counts_free)
-#define CLEANUP_ROW_COUNTS CLEANUP(cleanup_row_counts)
 
 struct row_tally {
     uint64_t tables, rows; /* compared; rows that the scratch instance has in them */

@@ -155,6 +155,20 @@ struct object_name name_proofs_prefix(const char *cluster)
     return name_format("clusters/%s/proofs/", cluster);
 }
 
+bool name_proof_backup(const char *name, char ret_id[static BACKUP_ID_SIZE])
+{
+    const char *base = name_base(name);
+    char id[BACKUP_ID_SIZE];
+    if (strlen(base) != 2 * BACKUP_ID_LEN + strlen("-.json") || base[BACKUP_ID_LEN] != '-' ||
+        !str_ends(base, ".json"))
+        return false;
+    str_copy(id, sizeof id, base + BACKUP_ID_LEN + 1);
+    if (!backup_id_valid(id))
+        return false;
+    memcpy(ret_id, id, sizeof id);
+    return true;
+}
+
 struct object_name name_lease(const char *cluster, const char *kind, const char *random_hex,
                               unsigned n)
 {

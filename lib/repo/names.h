@@ -53,6 +53,8 @@ struct object_name name_witness(const char *cluster, moment_us at, uint64_t lsn)
 struct object_name name_witness_prefix(const char *cluster);
 struct object_name name_proof(const char *cluster, moment_us at, const char *backup_id);
 struct object_name name_proofs_prefix(const char *cluster);
+/* Of which backup a proof is, by its name. False: no name of a proof. */
+bool name_proof_backup(const char *name, char ret_id[static BACKUP_ID_SIZE]);
 struct object_name name_lease(const char *cluster, const char *kind, const char *random_hex,
                               unsigned n);
 struct object_name name_leases_prefix(const char *cluster);

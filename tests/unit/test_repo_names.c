@@ -84,6 +84,25 @@ static void object_names(void **state)
     assert_true(store_name_valid(name_lease("main", "backup", "00ff", 3).text));
 }
 
+static void proofs_name_their_backup(void **state)
+{
+    (void)state;
+    static const char *const none[] = {
+        "clusters/main/proofs/",
+        "20261121T030000Z-20261121T020000Z",
+        "20261121T030000Z_20261121T020000Z.json",
+        "20261121T030000Z-20261121T020000Z.json.",
+        "20261121T030000Z-20261121T02000/Z.json",
+        "20261121T030000Z-20261121T0200000.json",
+    };
+    char id[BACKUP_ID_SIZE] = "untouched";
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        assert_false(name_proof_backup(none[i], id));
+    assert_string_equal(id, "untouched");
+    assert_true(name_proof_backup(name_proof("main", 0, "20261121T020000Z").text, id));
+    assert_string_equal(id, "20261121T020000Z");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +110,7 @@ int main(void)
         cmocka_unit_test(cluster_names),
         cmocka_unit_test(wal_kinds),
         cmocka_unit_test(object_names),
+        cmocka_unit_test(proofs_name_their_backup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

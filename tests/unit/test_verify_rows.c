@@ -11,8 +11,6 @@
 
 #include <cmocka.h>
 
-#define BACKUP "20261121T020000Z"
-
 static const struct row_counts exact = {.exact = true}, inexact = {.exact = false};
 
 static enum verdict judged(const struct row_tally *t, const struct row_counts *c)
@@ -76,33 +74,6 @@ static void nothing_counted_is_not_green(void **state)
                      VERDICT_FAILED);
 }
 
-static json_t *document(const char *backup, const char *lsn)
-{
-    return json_pack("{s:s, s:s, s:s, s:b, s:[], s:[]}", "backup_id", backup, "lsn", lsn, "taken",
-                     "2026-11-21T02:00:00Z", "exact", 1, "databases", "not_counted");
-}
-
-static void documents_are_checked(void **state)
-{
-    (void)state;
-    struct error err;
-    CLEANUP_ROW_COUNTS struct row_counts *c = NULL;
-    assert_int_equal(row_counts_parse(document(BACKUP, "0/5000028"), BACKUP, &c, &err), RC_OK);
-    assert_true(c->exact);
-    assert_int_equal(c->lsn, 0x5000028);
-
-    struct row_counts *none = NULL;
-    json_t *other = document("20250101T000000Z", "0/5000028");
-    assert_int_equal(row_counts_parse(other, BACKUP, &none, &err), RC_INTEGRITY);
-    assert_int_equal(row_counts_parse(document(BACKUP, "5000028"), BACKUP, &none, &err),
-                     RC_INTEGRITY);
-    assert_int_equal(row_counts_parse(document(BACKUP, "0/0"), BACKUP, &none, &err), RC_INTEGRITY);
-    json_t *cut = document(BACKUP, "0/5000028");
-    json_object_del(cut, "databases");
-    assert_int_equal(row_counts_parse(cut, BACKUP, &none, &err), RC_INTEGRITY);
-    assert_null(none);
-}
-
 static void the_target_may_be_off_by_a_page_header(void **state)
 {
     (void)state;
@@ -134,7 +105,6 @@ int main(void)
         cmocka_unit_test(inexact_counts_prove_little),
         cmocka_unit_test(an_extra_table_fails_exact_counts),
         cmocka_unit_test(nothing_counted_is_not_green),
-        cmocka_unit_test(documents_are_checked),
         cmocka_unit_test(the_target_may_be_off_by_a_page_header),
         cmocka_unit_test(only_damage_is_damage),
     };

@@ -1,14 +1,14 @@
-#include "backup/row_counts.h"
+#include "backup/row_counter.h"
 
 #include "app/app_open.h"
 #include "base/cancel.h"
 #include "base/cleanup.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "pg/counted.h"
 #include "pg/lsn.h"
-#include "repo/document.h"
+#include "repo/row_counts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +27,7 @@ struct counting {
     struct session *control;
     struct database *databases;
     size_t count;
-    json_t *not_counted;
-    struct row_counts_result result;
+    struct row_counts *counts;
 };
 
 static void counting_done(struct counting *c)
@@ -38,21 +37,13 @@ static void counting_done(struct counting *c)
         session_close(c->databases[i].session);
     }
     free(c->databases);
-    json_decref(c->not_counted);
+    row_counts_free(c->counts);
 }
 
 static void miss(struct counting *c, const char *database, const char *schema, const char *table,
                  const char *reason)
 {
-    json_t *entry = json_object();
-    json_set_bytes(entry, "database", database);
-    if (table) {
-        json_set_bytes(entry, "schema", schema);
-        json_set_bytes(entry, "name", table);
-    }
-    json_set_bytes(entry, "reason", reason);
-    json_array_append_new(c->not_counted, entry);
-    c->result.missed_count++;
+    row_counts_add_gap(c->counts, database, schema, table, reason);
     CLEANUP_FREE char *whole = table ? str_printf("%s: %s.%s", database, schema, table)
                                      : str_printf("database %s", database);
     CLEANUP_FREE char *shown = str_printable(whole);
@@ -64,10 +55,7 @@ static void miss(struct counting *c, const char *database, const char *schema, c
 static enum rc open_databases(struct counting *c, struct error *err)
 {
     CLEANUP_ROWS struct rows *rows = NULL;
-    TRY(session_query(c->control,
-                      "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn "
-                      "AND datname <> 'template0' AND datconnlimit <> -2 ORDER BY 1",
-                      0, NULL, &rows, err));
+    TRY(counted_databases(c->control, &rows, err));
     c->databases = mem_zalloc((size_t)(rows_count(rows) + 1) * sizeof *c->databases);
     for (int i = 0; i < rows_count(rows); i++) {
         struct database *d = &c->databases[c->count++];
@@ -106,7 +94,7 @@ static void take_snapshots(struct counting *c)
     for (size_t i = 0; i < c->count; i++) {
         struct database *d = &c->databases[i];
         struct error why;
-        if (d->session && take_snapshot(d, &c->result.lsn, &why) != RC_OK) {
+        if (d->session && take_snapshot(d, &c->counts->lsn, &why) != RC_OK) {
             session_close(d->session);
             d->session = NULL;
             miss(c, d->name, NULL, NULL, why.what);
@@ -156,8 +144,8 @@ static enum rc find_quiet_moment(struct counting *c, struct error *err)
         }
         TRY(cancel_check(err));
         take_snapshots(c);
-        TRY(snapshots_are_quiet(c, &c->result.exact, err));
-        if (c->result.exact)
+        TRY(snapshots_are_quiet(c, &c->counts->exact, err));
+        if (c->counts->exact)
             return RC_OK;
     }
     return RC_OK;
@@ -183,7 +171,8 @@ static enum rc count_table(struct session *s, const struct table *t, uint64_t *r
     CLEANUP_ROWS struct rows *rows = NULL;
     TRY(session_query(s, sql, 1, params, &rows, err));
     uint64_t n;
-    if (rows_count(rows) != 1 || !rows_get(rows, 0, 0) || !parse_u64(rows_get(rows, 0, 0), &n))
+    if (rows_count(rows) != 1 || !rows_get(rows, 0, 0) || !parse_u64(rows_get(rows, 0, 0), &n) ||
+        n > INT64_MAX)
         return error_set(err, RC_DATABASE, "the server's answer to count(*) is no number");
     if (!str_eq(rows_get(rows, 0, 1), t->file_number))
         return error_set(err, RC_DATABASE, "it was truncated, rewritten or dropped meanwhile");
@@ -192,8 +181,7 @@ static enum rc count_table(struct session *s, const struct table *t, uint64_t *r
 }
 
 /* In a savepoint that is rolled back: locks go with it, and an error spoils nothing. */
-static void count_into(struct counting *c, struct database *d, const struct table *t,
-                       json_t *tables)
+static void count_into(struct counting *c, struct database *d, const struct table *t)
 {
     struct error err;
     uint64_t n = 0;
@@ -209,28 +197,16 @@ static void count_into(struct counting *c, struct database *d, const struct tabl
         miss(c, d->name, t->schema, t->name, err.what);
         return;
     }
-    json_t *entry = json_object();
-    json_set_bytes(entry, "schema", t->schema);
-    json_set_bytes(entry, "name", t->name);
-    json_object_set_new(entry, "rows", json_integer((json_int_t)n));
-    json_array_append_new(tables, entry);
-    c->result.table_count++;
+    row_counts_add_table(c->counts, t->schema, t->name, n);
 }
 
 static enum rc list_tables(struct database *d, struct rows **ret, struct error *err)
 {
     TRY(session_exec(d->session, "SET LOCAL lock_timeout = '2s'", err));
-    return session_query(
-        d->session,
-        "SELECT n.nspname, c.relname, c.oid, c.relfilenode "
-        "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN "
-        "('pg_catalog', 'information_schema', 'pg_toast') ORDER BY 1, 2",
-        0, NULL, ret, err);
+    return counted_tables(d->session, ret, err);
 }
 
-static enum rc count_database(struct counting *c, struct database *d, json_t *databases,
-                              struct error *err)
+static enum rc count_database(struct counting *c, struct database *d, struct error *err)
 {
     CLEANUP_ROWS struct rows *rows = NULL;
     struct error why;
@@ -238,20 +214,17 @@ static enum rc count_database(struct counting *c, struct database *d, json_t *da
         miss(c, d->name, NULL, NULL, why.what);
         return RC_OK;
     }
-    json_t *entry = json_object(), *tables = json_array();
-    json_set_bytes(entry, "name", d->name);
-    json_object_set_new(entry, "tables", tables);
-    json_array_append_new(databases, entry);
+    row_counts_add_database(c->counts, d->name);
     for (int i = 0; i < rows_count(rows); i++) {
         const struct table t = {rows_get(rows, i, 0), rows_get(rows, i, 1), rows_get(rows, i, 2),
                                 rows_get(rows, i, 3)};
         TRY(cancel_check(err));
-        count_into(c, d, &t, tables);
+        count_into(c, d, &t);
     }
     return RC_OK;
 }
 
-/* ---- the document ---- */
+/* ---- all together ---- */
 
 /* Something must be written behind the LSN, or recovery can't know that it got there. */
 static enum rc write_record(struct counting *c, const char *backup_id, struct error *err)
@@ -266,40 +239,33 @@ static enum rc write_record(struct counting *c, const char *backup_id, struct er
                         "SELECT pg_catalog.pg_logical_emit_message(false, 'pgproof', '')", err);
 }
 
-static json_t *document_body(const struct counting *c, const char *backup_id, moment_us now,
-                             json_t *databases)
+static enum rc count_all(struct counting *c, struct error *err)
 {
-    char lsn[LSN_TEXT_MAX], taken[MOMENT_TEXT_MAX];
-    json_t *body = json_object();
-    json_object_set_new(body, "backup_id", json_string(backup_id));
-    json_object_set_new(body, "lsn", json_string(lsn_text(c->result.lsn, lsn)));
-    json_object_set_new(body, "taken", json_string(moment_iso(now, taken)));
-    json_object_set_new(body, "exact", json_boolean(c->result.exact));
-    json_object_set(body, "databases", databases);
-    json_object_set(body, "not_counted", c->not_counted);
-    return body;
+    TRY(open_databases(c, err));
+    c->counts->taken = clock_now();
+    TRY(find_quiet_moment(c, err));
+    for (size_t i = 0; i < c->count; i++)
+        if (c->databases[i].session)
+            TRY(count_database(c, &c->databases[i], err));
+    drop_snapshots(c);
+    return RC_OK;
 }
 
-enum rc row_counts_note(const struct app *a, const struct wait_wal *w, const char *backup_id,
-                        struct row_counts_result *ret, struct error *err)
+enum rc row_counter_note(const struct app *a, const struct wait_wal *w, const char *backup_id,
+                         struct row_counter_result *ret, struct error *err)
 {
-    CLEANUP(counting_done) struct counting c = {.app = a, .control = w->session};
-    CLEANUP_JSON json_t *databases = json_array();
-    c.not_counted = json_array();
-    TRY(open_databases(&c, err));
-    moment_us now = clock_now();
-    TRY(find_quiet_moment(&c, err));
-    for (size_t i = 0; i < c.count; i++)
-        if (c.databases[i].session)
-            TRY(count_database(&c, &c.databases[i], databases, err));
-    drop_snapshots(&c);
+    CLEANUP(counting_done)
+    struct counting c = {.app = a, .control = w->session, .counts = row_counts_new()};
+    struct row_counter_result result = {0};
+    str_copy(c.counts->backup_id, sizeof c.counts->backup_id, backup_id);
+    TRY(count_all(&c, err));
     TRY(write_record(&c, backup_id, err));
-    TRY(wait_wal_end_segment(w, &c.result.timeline, &c.result.segment, err));
-
-    CLEANUP_JSON json_t *body = document_body(&c, backup_id, now, databases);
-    struct object_name name = name_witness(w->cluster, now, c.result.lsn);
-    TRY(document_put(w->repo->store, name.text, "row-counts", 1, body, NULL, err));
-    c.result.name = name;
-    *ret = c.result;
+    TRY(wait_wal_end_segment(w, &result.timeline, &result.segment, err));
+    TRY(row_counts_put(w->repo, w->cluster, c.counts, &result.name, err));
+    result.table_count = row_counts_table_count(c.counts);
+    result.missed_count = c.counts->gap_count;
+    result.exact = c.counts->exact;
+    result.lsn = c.counts->lsn;
+    *ret = result;
     return RC_OK;
 }
