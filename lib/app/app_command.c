@@ -4,29 +4,12 @@
 #include "base/buf.h"
 #include "base/str.h"
 
-#include <string.h>
-
 #define COMMAND_MAX (16u << 20)
 
-static bool is_plain(const char *word)
-{
-    return word[0] &&
-           strspn(word,
-                  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@") ==
-               strlen(word);
-}
-
-/* A word for /bin/sh: quoted where it needs to be, ' as '\''. */
 static enum rc add_word(struct buf *b, const char *word, struct error *err)
 {
-    if (b->len)
-        TRY(buf_append(b, " ", 1, err));
-    if (is_plain(word))
-        return buf_append(b, word, strlen(word), err);
-    TRY(buf_append(b, "'", 1, err));
-    for (const char *p = word; *p; p++)
-        TRY(*p == '\'' ? buf_append(b, "'\\''", 4, err) : buf_append(b, p, 1, err));
-    return buf_append(b, "'", 1, err);
+    CLEANUP_FREE char *quoted = str_shell_word(word);
+    return buf_printf(b, err, "%s%s", b->len ? " " : "", quoted);
 }
 
 /* What came from the command line or the environment goes along; a secret never does. */

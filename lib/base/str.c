@@ -298,3 +298,30 @@ char *str_printable(const char *s)
     *out = '\0';
     return to;
 }
+
+static bool is_plain_word(const char *word)
+{
+    return word[0] &&
+           strspn(word,
+                  "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@") ==
+               strlen(word);
+}
+
+char *str_shell_word(const char *word)
+{
+    if (is_plain_word(word))
+        return str_dup(word);
+    char *quoted = mem_array(NULL, strlen(word) + 1, 4), *to = quoted;
+    *to++ = '\'';
+    for (; *word; word++) {
+        if (*word != '\'') {
+            *to++ = *word;
+            continue;
+        }
+        memcpy(to, "'\\''", 4);
+        to += 4;
+    }
+    *to++ = '\'';
+    *to = '\0';
+    return quoted;
+}

@@ -42,4 +42,7 @@ const char *str_nearest(const char *word, const char *const *known);
 /* Text for a terminal or a log: control bytes and invalid UTF-8 become \xNN. free() it. */
 char *str_printable(const char *s);
 
+/* `word` as one word for /bin/sh: quoted where it needs to be. malloc'ed. */
+char *str_shell_word(const char *word);
+
 #endif

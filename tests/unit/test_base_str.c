@@ -146,12 +146,30 @@ static void shown_to_people(void **state)
     assert_string_equal(format_size(UINT64_MAX, to), "16.0 EB");
 }
 
+static void shell_words(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        {"/srv/x-1_2.log", "/srv/x-1_2.log"},
+        {"", "''"},
+        {"a b", "'a b'"},
+        {"it's", "'it'\\''s'"},
+        {"$x", "'$x'"},
+        {"''", "''\\'''\\'''"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        CLEANUP_FREE char *word = str_shell_word(pairs[i][0]);
+        assert_string_equal(word, pairs[i][1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(numbers),         cmocka_unit_test(hex),   cmocka_unit_test(nearest),
-        cmocka_unit_test(printable),       cmocka_unit_test(truth), cmocka_unit_test(compared),
-        cmocka_unit_test(shown_to_people),
+        cmocka_unit_test(numbers),         cmocka_unit_test(hex),
+        cmocka_unit_test(nearest),         cmocka_unit_test(printable),
+        cmocka_unit_test(truth),           cmocka_unit_test(compared),
+        cmocka_unit_test(shown_to_people), cmocka_unit_test(shell_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
