@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,12 +24,18 @@
 #define SOCKET_NAME "/.s.PGSQL." SOCKET_PORT
 #define HBA_NAME    "pgproof_hba.conf"
 #define POLL_MS     50
+#define ROLES_MAX   4
 
 struct server {
     pid_t pid;
     bool ended; /* waited for: the pid is nobody's, or somebody else's, now */
     int status;
     char *log_path;
+    char *socket_directory;
+    char *roles[ROLES_MAX]; /* to try, the likeliest first */
+    size_t role_count;
+    size_t role; /* the one that conninfo has */
+    bool is_superuser;
     char *conninfo;
 };
 
@@ -357,6 +364,35 @@ static char *make_conninfo(const char *sockets, const char *user)
     return str_printf("host=%s port=" SOCKET_PORT " user=%s dbname=postgres", host, role);
 }
 
+static void add_role(struct server *s, const char *role)
+{
+    if (!role || !*role)
+        return;
+    for (size_t i = 0; i < s->role_count; i++)
+        if (str_eq(s->roles[i], role))
+            return;
+    s->roles[s->role_count++] = str_dup(role);
+}
+
+static void use_role(struct server *s, size_t role)
+{
+    free(s->conninfo);
+    s->role = role;
+    s->conninfo = make_conninfo(s->socket_directory, s->roles[role]);
+}
+
+/* The role that backups are taken with need not be a superuser, nor be named at all: then libpq
+ * takes PGUSER or the user's name. */
+static void list_roles(struct server *s, const char *configured, const struct owner *owner)
+{
+    const struct passwd *pw = getpwuid(owner->uid);
+    add_role(s, configured);
+    add_role(s, getenv("PGUSER"));
+    add_role(s, pw ? pw->pw_name : NULL);
+    add_role(s, "postgres");
+    use_role(s, 0);
+}
+
 enum rc server_start(const struct server_options *o, struct server **ret, struct error *err)
 {
     struct owner owner = {0};
@@ -381,7 +417,8 @@ enum rc server_start(const struct server_options *o, struct server **ret, struct
     struct server *s = mem_zalloc(sizeof *s);
     s->pid = pid;
     s->log_path = str_dup(log);
-    s->conninfo = make_conninfo(sockets, o->user ? o->user : "postgres");
+    s->socket_directory = str_dup(sockets);
+    list_roles(s, o->user, &owner);
     *ret = s;
     return RC_OK;
 }
@@ -399,6 +436,11 @@ int server_exit_code(const struct server *s)
 const char *server_conninfo(const struct server *s)
 {
     return s->conninfo;
+}
+
+const char *server_role(const struct server *s)
+{
+    return s->roles[s->role];
 }
 
 /* ---- watching and ending ---- */
@@ -429,11 +471,41 @@ static enum rc describe_end(const struct server *s, struct error *err)
 
 /* PQping would call a server that is in recovery without hot standby "rejecting", and one that
  * refuses our role "accepting"; only a session tells. */
-static bool accepts(const struct server *s)
+static bool can_connect(const struct server *s, bool *ret_superuser)
 {
     CLEANUP_SESSION struct session *session = NULL;
     struct error ignored;
-    return session_open(s->conninfo, "pgproof", NULL, &session, &ignored) == RC_OK;
+    uint64_t super;
+    if (session_open(s->conninfo, "pgproof", NULL, &session, &ignored) != RC_OK ||
+        session_value_u64(session,
+                          "SELECT rolsuper::int FROM pg_catalog.pg_roles"
+                          " WHERE rolname = current_user",
+                          &super, &ignored) != RC_OK)
+        return false;
+    *ret_superuser = super;
+    return true;
+}
+
+/* The first role that is a superuser; where there is none, the first that may connect. */
+static bool accepts(struct server *s)
+{
+    size_t fallback = s->role_count;
+    bool superuser;
+    if (s->is_superuser)
+        return can_connect(s, &superuser);
+    for (size_t i = 0; i < s->role_count; i++) {
+        use_role(s, i);
+        if (!can_connect(s, &superuser))
+            continue;
+        if (superuser) {
+            s->is_superuser = true;
+            return true;
+        }
+        if (fallback == s->role_count)
+            fallback = i;
+    }
+    use_role(s, fallback < s->role_count ? fallback : 0);
+    return fallback < s->role_count;
 }
 
 enum rc server_poll(struct server *s, enum server_state *ret, struct error *err)
@@ -450,6 +522,9 @@ enum rc server_poll(struct server *s, enum server_state *ret, struct error *err)
 static void server_free(struct server *s)
 {
     free(s->log_path);
+    free(s->socket_directory);
+    for (size_t i = 0; i < s->role_count; i++)
+        free(s->roles[i]);
     free(s->conninfo);
     free(s);
 }

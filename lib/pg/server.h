@@ -27,7 +27,7 @@ struct server_options {
     const char *log_path;         /* the server's output is appended here */
     const char *socket_directory; /* private; its path must fit a socket address */
     const char *const *settings;  /* "name=value" for -c; NULL-terminated, or NULL */
-    const char *user;             /* a superuser role for server_conninfo; NULL: "postgres" */
+    const char *user;             /* the role that is tried first, see server_role; may be NULL */
     bool keep_hba;                /* false: whoever can reach the private socket may connect;
                                    * true: the cluster's own pg_hba.conf decides */
     bool die_with_parent;         /* scratch instances: never outlive us, not even a SIGKILL */
@@ -54,8 +54,11 @@ MUST_CHECK enum rc server_poll(struct server *s, enum server_state *ret, struct 
 pid_t server_pid(const struct server *s);
 /* The server's exit code once server_poll said ended, 128 + n after signal n; -1 before. */
 int server_exit_code(const struct server *s);
-/* "host=... port=... user=... dbname=postgres" for session_open. */
+/* "host=... port=... user=... dbname=postgres" for session_open, once server_poll said accepting. */
 const char *server_conninfo(const struct server *s);
+/* Its role: the first of options.user, PGUSER, the name of the server's user and "postgres" that is
+ * a superuser; where none is, the first that may connect. */
+const char *server_role(const struct server *s);
 
 /* Fast shutdown, immediate after timeout_s. Frees. Takes NULL. */
 MUST_CHECK enum rc server_stop(struct server *s, int timeout_s, struct error *err);

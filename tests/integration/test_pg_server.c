@@ -365,6 +365,28 @@ static void a_server_starts_whatever_its_configuration_says(void **state)
     pgfix_free(t.fixture);
 }
 
+/* Backups need no superuser, and may be taken with a role that the connection doesn't name. */
+static void a_superuser_is_found(void **state)
+{
+    (void)state;
+    struct scratch t = make_scratch();
+    struct error err;
+    static const char *const users[] = {"nobody", NULL, "nobody"};
+    for (size_t i = 0; i < sizeof users / sizeof users[0]; i++) {
+        CLEANUP_SERVER struct server *s = NULL;
+        t.options.user = users[i];
+        assert_int_equal(server_start(&t.options, &s, &err), RC_OK);
+        if (wait_for_state(s, &err) != SERVER_ACCEPTING)
+            fail_msg("%s", err.what);
+        assert_string_equal(server_role(s), "postgres");
+        CLEANUP_SESSION struct session *session = NULL;
+        assert_int_equal(session_open(server_conninfo(s), "test", NULL, &session, &err), RC_OK);
+        if (i == 0)
+            assert_int_equal(session_exec(session, "CREATE ROLE nobody LOGIN", &err), RC_OK);
+    }
+    pgfix_free(t.fixture);
+}
+
 static void the_clusters_own_hba_can_be_kept(void **state)
 {
     (void)state;
@@ -551,6 +573,7 @@ int main(void)
         cmocka_unit_test(executables_are_found_by_their_own_version),
         cmocka_unit_test(a_running_server_is_told_from_a_stale_file),
         cmocka_unit_test(a_server_starts_whatever_its_configuration_says),
+        cmocka_unit_test(a_superuser_is_found),
         cmocka_unit_test(the_clusters_own_hba_can_be_kept),
         cmocka_unit_test(a_server_that_ends_says_why),
         cmocka_unit_test(unsafe_socket_directories_are_refused),
