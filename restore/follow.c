@@ -155,10 +155,11 @@ static bool has_arrived(const struct restore_plan *p, const struct state *st)
     return st->paused && p->target.kind != TARGET_LATEST && p->target.action == ACTION_PAUSE;
 }
 
-static enum rc ended(const struct restore_plan *p, const char *data_directory, bool seen,
-                     struct error *err)
+/* PostgreSQL ends with 0 only if it was told to stop: by the target, or by somebody. */
+static enum rc ended(const struct restore_plan *p, const char *data_directory,
+                     const struct server *server, struct error *err)
 {
-    if (p->target.action == ACTION_SHUTDOWN && seen)
+    if (p->target.action == ACTION_SHUTDOWN && server_exit_code(server) == 0)
         return RC_OK;
     error_prefix(err, "the server ended before it reached the target");
     error_on(err, "%s", data_directory);
@@ -173,14 +174,13 @@ static enum rc follow_loop(const struct app *a, const struct restore_plan *p,
     CLEANUP_SESSION struct session *session = NULL;
     struct state st = {0};
     double said = clock_monotonic();
-    bool seen = false;
 
     for (;;) {
         enum server_state now;
         TRY(cancel_check(err));
         TRY(server_poll(server, &now, err));
         if (now == SERVER_ENDED) {
-            TRY(ended(p, data_directory, seen, err));
+            TRY(ended(p, data_directory, server, err));
             f->running = false;
             return RC_OK;
         }
@@ -192,10 +192,8 @@ static enum rc follow_loop(const struct app *a, const struct restore_plan *p,
             if (session && read_state(session, &st, &connection) != RC_OK) {
                 session_close(session);
                 session = NULL;
-            } else if (session) {
-                seen = true;
-                if (has_arrived(p, &st))
-                    break;
+            } else if (session && has_arrived(p, &st)) {
+                break;
             }
         }
         if (clock_monotonic() - said > SAY_EVERY) {
@@ -209,6 +207,7 @@ static enum rc follow_loop(const struct app *a, const struct restore_plan *p,
     f->running = true;
     f->in_recovery = st.in_recovery;
     f->reached_lsn = st.lsn;
+    str_copy(f->role, sizeof(f->role), server_role(server));
     str_copy(f->last_commit, sizeof(f->last_commit), st.last_commit);
     return RC_OK;
 }

@@ -12,6 +12,7 @@ struct follow_result {
     uint64_t locked_relations; /* by transactions that were in progress where recovery stopped */
     char last_commit[64];      /* of the last transaction replayed; "" if there was none */
     char socket_directory[108];
+    char role[256]; /* to connect with */
     char log_path[4096];
 };
 

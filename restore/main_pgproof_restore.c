@@ -332,13 +332,24 @@ static enum rc do_restore(struct restore *r, struct repo *repo, struct error *er
     return RC_OK;
 }
 
+/* A copy gets a port of its own: the original's may be in use. */
+#define COPY_PORT "5433"
+
 static void print_next_unstarted(const struct restore *r)
 {
     uint32_t major = r->plan.backup->pg_version_num / 10000;
+    const char *bindir = r->app->config->pg_bindir;
+    CLEANUP_FREE char *program = bindir ? path_join(bindir, "pg_ctl")
+                                        : str_printf("/usr/lib/postgresql/%u/bin/pg_ctl", major);
+    CLEANUP_FREE char *log_path = str_printf("%s.log", r->target.path);
+    CLEANUP_FREE char *pg_ctl = str_shell_word(program);
+    CLEANUP_FREE char *data = str_shell_word(r->target.path);
+    CLEANUP_FREE char *log = str_shell_word(log_path);
 
-    printf("Next: start the server on it, as the user that owns it. It recovers by itself:\n"
-           "  /usr/lib/postgresql/%u/bin/pg_ctl -D '%s' -l '%s.log' start\n",
-           major, r->target.path, r->target.path);
+    printf("Next: start the server on it, as the user that owns it%s. It recovers by itself:\n"
+           "  %s -D %s -l %s%s start\n",
+           r->replacement ? "" : ", on a port that is free", pg_ctl, data, log,
+           r->replacement ? "" : " -o '-p " COPY_PORT "'");
     if (r->plan.backup->config_file_count)
         printf("Its configuration lay outside the data directory. It was restored into\n"
                "  %s/" SETTLE_CONFIG_DIR "/\n"
@@ -346,23 +357,35 @@ static void print_next_unstarted(const struct restore *r)
                r->target.path);
     if (r->plan.target.kind != TARGET_LATEST && r->plan.target.action == ACTION_PAUSE)
         printf("At the target it pauses, so that you can look. To open it for writing:\n"
-               "  psql -c 'SELECT pg_promote()'\n"
-               "To try another moment, stop it and run pgproof-restore with another --to.\n");
+               "  psql%s -d postgres -c 'SELECT pg_promote()'\n"
+               "To try another moment, stop it and run pgproof-restore with another --to.\n",
+               r->replacement ? "" : " -p " COPY_PORT);
+}
+
+static void print_reached(const struct follow_result *f)
+{
+    char lsn[LSN_TEXT_MAX];
+
+    printf("Reached LSN %s; ", lsn_text(f->reached_lsn, lsn));
+    if (f->last_commit[0])
+        printf("the last transaction replayed was committed at %s.\n", f->last_commit);
+    else
+        printf("no transaction was replayed.\n");
+    if (!f->in_recovery)
+        printf("It is open for writing.\n");
 }
 
 static void print_next_started(const struct restore *r, const struct follow_result *f)
 {
-    char lsn[LSN_TEXT_MAX];
-    CLEANUP_FREE char *user = conninfo_user(r->app->config->connection);
-    CLEANUP_FREE char *psql =
-        str_printf("psql -h %s -U %s -d postgres", f->socket_directory, user ? user : "postgres");
+    CLEANUP_FREE char *role = str_shell_word(f->role);
+    CLEANUP_FREE char *data = str_shell_word(r->target.path);
+    CLEANUP_FREE char *psql = str_printf("psql -h %s -U %s -d postgres", f->socket_directory, role);
 
     if (!f->running) {
         printf("Recovery reached its target and the server shut down, as asked.\n");
         return;
     }
-    printf("Reached LSN %s; the last transaction replayed was committed at %s.\n",
-           lsn_text(f->reached_lsn, lsn), f->last_commit[0] ? f->last_commit : "(none was)");
+    print_reached(f);
     printf("Next: look at it, on its private socket:\n  %s\n", psql);
     if (f->locked_relations)
         printf("%llu relations are locked by transactions that were in progress at this moment: a "
@@ -370,7 +393,7 @@ static void print_next_started(const struct restore *r, const struct follow_resu
                (unsigned long long)f->locked_relations);
     if (f->in_recovery)
         printf("Is this the moment? Open it for writing:\n  %s -c 'SELECT pg_promote()'\n", psql);
-    printf("Stop it:\n  kill -INT $(head -1 '%s/postmaster.pid')\n", r->target.path);
+    printf("Stop it:\n  kill -INT $(head -1 %s/postmaster.pid)\n", data);
     if (f->in_recovery)
         printf("Another moment? Stop it and run pgproof-restore with another --target-time and "
                "--to.\n");

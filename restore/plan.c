@@ -231,8 +231,9 @@ static enum rc refuse_missing(const struct restore_plan *p, uint64_t number, str
     return error_now(err,
                      hole ? "the WAL in front of the hole was archived until %s: choose a moment "
                             "before it, or a later backup with --backup"
-                          : "the newest WAL was archived at %s: choose an earlier moment, or "
-                            "--target=latest for all there is",
+                          : "the newest WAL was archived at %s. If the server still runs, 'pgproof "
+                            "check' makes it archive what it has: then try again. Else choose an "
+                            "earlier moment, or --target=latest for all there is",
                      moment_text(before->stored, at));
 }
 

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "pg/control.h"
 #include "pg/server.h"
+#include "repo/names.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -124,12 +125,16 @@ static bool is_unfinished(const struct target_dir *t)
 
 static enum rc refuse_not_empty(const char *path, struct error *err)
 {
+    CLEANUP_FREE char *aside = str_printf("%s.old", path);
+    CLEANUP_FREE char *from = str_shell_word(path);
+    CLEANUP_FREE char *to = str_shell_word(aside);
+
     error_set(err, RC_REFUSED, "the directory to restore into is not empty");
     error_on(err, "%s", path);
     return error_now(err,
                      "choose another one with --to=DIR (and --tablespace-root=DIR), or move "
-                     "this one aside first: mv '%s' '%s.old'",
-                     path, path);
+                     "this one aside first: mv %s %s",
+                     from, to);
 }
 
 static enum rc need_empty(const char *path, struct error *err)
@@ -186,6 +191,28 @@ static enum rc check_space(const struct target_dir *t, uint64_t needed, struct e
     return error_now(err, "free some space, or choose another file system with --to=DIR");
 }
 
+/* What lies in a data directory is backed up with it, and a repository must hold nothing else. */
+static enum rc refuse_inside(const char *path, struct error *err)
+{
+    CLEANUP_FREE char *dir = str_dup(path);
+    bool itself = true; /* that one is refused by what it holds, unless it is a repository */
+
+    while (*dir) {
+        CLEANUP_FREE char *version = path_join(dir, "PG_VERSION");
+        CLEANUP_FREE char *repository = path_join(dir, REPOSITORY_OBJECT);
+        bool cluster = !itself && file_exists(version);
+        if (cluster || file_exists(repository)) {
+            error_set(err, RC_REFUSED, "the directory to restore into lies inside %s, %s",
+                      cluster ? "a data directory" : "a repository", dir);
+            error_on(err, "%s", path);
+            return error_now(err, "choose another one with --to=DIR");
+        }
+        itself = false;
+        *strrchr(dir, '/') = '\0';
+    }
+    return RC_OK;
+}
+
 enum rc target_check(const struct target_dir *t, uint64_t bytes_needed, bool *ret_unfinished,
                      struct error *err)
 {
@@ -193,6 +220,7 @@ enum rc target_check(const struct target_dir *t, uint64_t bytes_needed, bool *re
     pid_t pid = 0;
     bool unfinished = is_unfinished(t);
 
+    TRY(refuse_inside(t->path, err));
     if (file_exists(t->path))
         TRY(server_is_running(t->path, &running, &pid, err));
     if (running) {

@@ -244,6 +244,37 @@ static void places_inside_each_other(void **state)
     assert_false(file_exists(p.data));
 }
 
+static void check_place_refused(const char *dir, const char *below, const char *text)
+{
+    CLEANUP_FREE char *to = str_printf("--to=%s%s", dir, below);
+    struct pgfix_run r = pgfix_tool(pg, "pgproof-restore", to, NULL);
+
+    pgfix_expect(&r, 1);
+    pgfix_expect_text(&r, text);
+}
+
+/* It would be backed up with its original, or be lost in the repository. */
+static void places_in_other_things(void **state)
+{
+    (void)state;
+    check_place_refused(pgfix_data(pg), "/new/place", "lies inside a data directory");
+    check_place_refused(pgfix_repository(pg), "/place", "lies inside a repository");
+    check_place_refused(pgfix_repository(pg), "", "lies inside a repository");
+}
+
+/* The server may be gone before anybody could connect to it; it did what it was told to. */
+static void a_shutdown_at_the_target_is_no_failure(void **state)
+{
+    CLEANUP(free_place) struct place p = new_place();
+    struct pgfix_run r =
+        pgfix_tool(pg, "pgproof-restore", p.to, p.tablespaces, "--target=immediate",
+                   "--target-action=shutdown", "--start", NULL);
+
+    (void)state;
+    pgfix_expect(&r, 0);
+    pgfix_expect_text(&r, "the server shut down, as asked");
+}
+
 /* Found out before anything is copied, not after. */
 static void no_server_to_start(void **state)
 {
@@ -499,6 +530,8 @@ int main(void)
         cmocka_unit_test(pg_verifybackup_agrees),
         cmocka_unit_test(unreachable_targets),
         cmocka_unit_test(places_inside_each_other),
+        cmocka_unit_test(places_in_other_things),
+        cmocka_unit_test(a_shutdown_at_the_target_is_no_failure),
         cmocka_unit_test(no_server_to_start),
         cmocka_unit_test(senseless_options),
         cmocka_unit_test(plan_changes_nothing),
