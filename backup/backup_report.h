@@ -13,8 +13,8 @@ struct backup_report {
     const struct manifest *manifest;
     const struct copy_result *copy;
     const struct row_counter_result *rows; /* NULL: not asked for, or it failed */
-    const char *rows_problem;             /* why it failed; NULL if it didn't */
-    uint64_t first_segment, last_segment; /* that a restore needs at least */
+    const char *rows_problem;              /* why it failed; NULL if it didn't */
+    uint64_t first_segment, last_segment;  /* that a restore needs at least */
 };
 
 MUST_CHECK enum rc backup_report_print(const struct backup_report *r, struct error *err);

@@ -54,7 +54,8 @@ MUST_CHECK enum rc server_poll(struct server *s, enum server_state *ret, struct 
 pid_t server_pid(const struct server *s);
 /* The server's exit code once server_poll said ended, 128 + n after signal n; -1 before. */
 int server_exit_code(const struct server *s);
-/* "host=... port=... user=... dbname=postgres" for session_open, once server_poll said accepting. */
+/* "host=... port=... user=... dbname=postgres" for session_open, once server_poll said accepting.
+ */
 const char *server_conninfo(const struct server *s);
 /* Its role: the first of options.user, PGUSER, the name of the server's user and "postgres" that is
  * a superuser; where none is, the first that may connect. */
