@@ -1,8 +1,8 @@
 #include "verify/drill_restore.h"
 
 #include "base/buf.h"
+#include "base/cancel.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "base/proc.h"
 #include "base/str.h"
 #include "pg/lsn.h"
@@ -22,24 +22,6 @@
 #define TAIL_LINES   10
 #define TARGET_BYTES 96
 
-/* As one word of the shell; malloc'ed. */
-static char *shell_quote(const char *s)
-{
-    char *quoted = mem_array(NULL, strlen(s) + 1, 4);
-    char *to = quoted;
-    *to++ = '\'';
-    for (; *s; s++) {
-        if (*s == '\'') {
-            memcpy(to, "'\\''", 4);
-            to += 4;
-        } else {
-            *to++ = *s;
-        }
-    }
-    memcpy(to, "'", 2);
-    return quoted;
-}
-
 static void target_options(const struct drill_subject *s, char to[static TARGET_BYTES])
 {
     char lsn[LSN_TEXT_MAX];
@@ -54,8 +36,8 @@ char *drill_restore_command(const struct app *a, const struct drill_subject *s,
                             const struct scratch *dir)
 {
     CLEANUP_FREE char *tool = app_command_line(a, "pgproof-restore");
-    CLEANUP_FREE char *to = shell_quote(dir->data);
-    CLEANUP_FREE char *tablespaces = shell_quote(dir->tablespaces);
+    CLEANUP_FREE char *to = str_shell_word(dir->data);
+    CLEANUP_FREE char *tablespaces = str_shell_word(dir->tablespaces);
     char target[TARGET_BYTES];
     target_options(s, target);
     return str_printf("exec %s --backup=%s %s --target-timeline=%" PRIu32
@@ -95,8 +77,8 @@ static enum rc wait_child(const struct app *a, const struct scratch *dir, pid_t 
     double said = clock_monotonic();
     for (;;) {
         enum rc rc = proc_wait(pid, POLL_MS, ret_status, err);
-        if (rc == RC_OK)
-            return rc;
+        if (rc == RC_OK) /* Ctrl-C goes to the child, too, which may be gone before we look */
+            return *ret_status ? cancel_check(err) : RC_OK;
         if (rc != RC_BUSY) {
             end_child(pid);
             return rc;
