@@ -33,8 +33,8 @@ enum rc backup_refuse_unfit(const struct server_facts *f, struct error *err)
     }
     if (str_eq(f->archive_mode, "off")) {
         error_set(err, RC_REFUSED, "archive_mode is off: a backup is worthless without its WAL");
-        return error_now(err, "set archive_mode = on and archive_command = 'pgproof-wal-push %%p', "
-                              "then restart the server");
+        return error_now(err, "put the lines that 'pgproof init' prints into postgresql.conf, then "
+                              "restart the server");
     }
     return RC_OK;
 }
