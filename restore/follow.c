@@ -227,6 +227,11 @@ enum rc follow_recovery(const struct app *a, const struct restore_plan *p,
         return rc;
     }
     server_leave(server);
+    if (!f.running) { /* nobody needs its socket and log any more; what stays does no harm */
+        struct error ignored;
+        (void)!file_remove_tree(f.socket_directory, &ignored);
+        f.socket_directory[0] = '\0';
+    }
     *ret = f;
     return RC_OK;
 }

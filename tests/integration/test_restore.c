@@ -273,6 +273,10 @@ static void a_shutdown_at_the_target_is_no_failure(void **state)
     (void)state;
     pgfix_expect(&r, 0);
     pgfix_expect_text(&r, "the server shut down, as asked");
+    const char *socket = strstr(r.err, "/tmp/pgproof-restored-");
+    assert_non_null(socket);
+    CLEANUP_FREE char *directory = str_printf("%.*s", (int)strcspn(socket, ";"), socket);
+    assert_false(file_exists(directory));
 }
 
 /* Found out before anything is copied, not after. */
