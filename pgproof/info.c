@@ -41,9 +41,10 @@ const struct app_tool info_tool = {
     .name = "pgproof info",
     .summary = "what is there: backups, WAL, the recovery window",
     .usage = "[options]",
-    .details = "Reads only the repository, so it works where the server is gone. It looks at "
-               "names and summaries, not at every byte: 'pgproof verify' does that. Ends with "
-               "exit code 2 where something that must be there is missing or damaged.",
+    .details =
+        "Reads only the repository, so it works where the server is gone. It looks at "
+        "names and summaries, not at every byte: 'pgproof verify drill' restores one. Ends with "
+        "exit code 2 where something that must be there is missing or damaged.",
     .examples = "pgproof info\npgproof info --json\n",
     .needs_config = true,
     .has_json = true,

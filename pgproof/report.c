@@ -222,11 +222,27 @@ static enum rc take_proof_name(void *ctx, const char *name, const struct store_i
     return RC_OK;
 }
 
+/* A proof speaks of one backup.json, not of whatever stands under its id now. */
+static void check_subject(struct report *r, struct proof_note *n)
+{
+    for (size_t i = 0; i < r->catalog->count; i++) {
+        const struct backup_info *b = r->catalog->entries[i].info;
+        if (!b || !str_eq(b->id, n->summary.backup_id) ||
+            sha256_equal(&b->digest, &n->summary.backup_digest))
+            continue;
+        add_problem(r, "proof %s is of another backup.json than the one that is there",
+                    n->name.text);
+        n->summary.backup_id[0] = '\0';
+    }
+}
+
 static enum rc load_proof(struct report *r, struct proof_note *n, struct error *err)
 {
     struct proof_summary *s = &n->summary;
     enum rc rc = proof_summary_load(r->repo, n->name.text, s->backup_id, s, err);
 
+    if (rc == RC_OK)
+        check_subject(r, n);
     if (rc != RC_INTEGRITY && rc != RC_NOT_FOUND)
         return rc;
     add_problem(r, "proof %s can't be used: %s", n->name.text, err->what);

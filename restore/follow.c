@@ -127,12 +127,22 @@ static enum rc read_state(struct session *s, struct state *ret, struct error *er
  * Recovery stops in front of a commit, so what that transaction had locked stays locked: somebody
  * who looks at the very table that was dropped would wait for ever.
  */
-static enum rc count_locked(struct session *s, uint64_t *ret, struct error *err)
+static enum rc count_locked(struct session *s, struct follow_result *f, struct error *err)
 {
-    return session_value_u64(s,
-                             "SELECT count(*) FROM pg_catalog.pg_locks WHERE granted"
-                             " AND locktype = 'relation' AND mode = 'AccessExclusiveLock'",
-                             ret, err);
+    CLEANUP_ROWS struct rows *rows = NULL;
+
+    TRY(session_query(
+        s,
+        "SELECT coalesce(sum(n), 0), coalesce(string_agg(datname || ': ' || n, ', '), '')"
+        " FROM (SELECT d.datname, count(*) AS n FROM pg_catalog.pg_locks l"
+        "       JOIN pg_catalog.pg_database d ON d.oid = l.database"
+        "       WHERE l.granted AND l.locktype = 'relation'"
+        "         AND l.mode = 'AccessExclusiveLock' GROUP BY 1 ORDER BY 1) held",
+        0, NULL, &rows, err));
+    if (!parse_u64(rows_get(rows, 0, 0), &f->locked_relations))
+        return error_set(err, RC_DATABASE, "the server gave no number of locks");
+    str_copy(f->locked_where, sizeof(f->locked_where), rows_get(rows, 0, 1));
+    return RC_OK;
 }
 
 static void say_state(const struct app *a, const struct restore_plan *p, const struct state *st)
@@ -203,7 +213,7 @@ static enum rc follow_loop(const struct app *a, const struct restore_plan *p,
         clock_sleep_ms(POLL_MS);
     }
     if (st.in_recovery)
-        TRY(count_locked(session, &f->locked_relations, err));
+        TRY(count_locked(session, f, err));
     f->running = true;
     f->in_recovery = st.in_recovery;
     f->reached_lsn = st.lsn;

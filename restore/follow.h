@@ -10,6 +10,7 @@ struct follow_result {
     bool running;     /* false after --target-action=shutdown */
     uint64_t reached_lsn;
     uint64_t locked_relations; /* by transactions that were in progress where recovery stopped */
+    char locked_where[256];    /* "shop: 3, crm: 1": how many in which database */
     char last_commit[64];      /* of the last transaction replayed; "" if there was none */
     char socket_directory[108];
     char role[256]; /* to connect with */

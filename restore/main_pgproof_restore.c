@@ -137,6 +137,11 @@ static enum rc parse_request(struct restore *r, struct error *err)
 
     TRY(parse_target(a, &r->request.target, err));
     TRY(parse_action(app_value(a, "target-action"), &r->request.target, err));
+    if (r->request.target.kind == TARGET_LATEST && app_value(a, "target-action") &&
+        r->request.target.action != ACTION_PROMOTE)
+        return bad_option(err, "target-action", app_value(a, "target-action"),
+                          "the end of the WAL is no target to stop at: PostgreSQL promotes there; "
+                          "give a target, such as --target-time");
     if (timeline && !str_eq(timeline, "latest") &&
         (!parse_u64(timeline, &n) || n < 1 || n > UINT32_MAX))
         return bad_option(err, "target-timeline", timeline,
@@ -388,9 +393,11 @@ static void print_next_started(const struct restore *r, const struct follow_resu
     print_reached(f);
     printf("Next: look at it, on its private socket:\n  %s\n", psql);
     if (f->locked_relations)
-        printf("%llu relations are locked by transactions that were in progress at this moment: a "
-               "query on\nthem waits until you promote, which ends those transactions.\n",
-               (unsigned long long)f->locked_relations);
+        printf(
+            "%llu relations are locked (%s) by transactions that were in progress at this moment:"
+            "\na query on them waits until you promote, which ends those transactions.\n",
+            (unsigned long long)f->locked_relations,
+            f->locked_relations == 1 ? "relation is" : "relations are", f->locked_where);
     if (f->in_recovery)
         printf("Is this the moment? Open it for writing:\n  %s -c 'SELECT pg_promote()'\n", psql);
     printf("Stop it:\n  kill -INT $(head -1 %s/postmaster.pid)\n", data);

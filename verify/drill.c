@@ -266,7 +266,8 @@ static enum rc run(struct drill *d, int *ret_exit, struct error *err)
     }
     *err = cleaning;
     error_prefix(err, "the drill is done, but its scratch directory could not be cleared away");
-    return error_now(err, "remove it yourself: rm -r '%s'", d->scratch->root);
+    CLEANUP_FREE char *root = str_shell_word(d->scratch->root);
+    return error_now(err, "remove it yourself: rm -r %s", root);
 }
 
 enum rc drill_run(struct app *a, const struct drill_options *o, int *ret_exit, struct error *err)

@@ -159,7 +159,7 @@ json_t *proof_json(const struct proof *p)
     CLEANUP_FREE char *system = str_printf("%ju", (uintmax_t)p->system_identifier);
     set(o, "system_identifier", text(system));
     set(o, PROOF_BACKUP_ID, text(p->backup_id));
-    set(o, "backup_sha256", text(p->backup_sha256));
+    set(o, PROOF_BACKUP_SHA256, text(p->backup_sha256));
     set(o, "newest_backup", backup_ref(p->newest_backup_id, p->newest_backup_sha256));
     set(o, PROOF_RESULT, text(proof_result_name(proof_result(p))));
     set(o, "started", moment(p->started));

@@ -23,6 +23,7 @@ enum rc proof_summary_parse(const json_t *body, const char *backup_id, struct pr
     struct proof_summary s = {0};
     const char *of, *result;
     TRY(json_get_str(body, PROOF_BACKUP_ID, &of, err));
+    TRY(json_get_hex(body, PROOF_BACKUP_SHA256, s.backup_digest.bytes, SHA256_LEN, err));
     TRY(json_get_str(body, PROOF_RESULT, &result, err));
     TRY(field_get_moment(body, PROOF_FINISHED, &s.finished, err));
     if (!str_eq(of, backup_id))

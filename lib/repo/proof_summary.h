@@ -11,9 +11,10 @@
 #include "repo/repository.h"
 
 /* Members of the body that are read again. */
-#define PROOF_BACKUP_ID "backup_id"
-#define PROOF_RESULT    "result"
-#define PROOF_FINISHED  "finished"
+#define PROOF_BACKUP_ID     "backup_id"
+#define PROOF_BACKUP_SHA256 "backup_sha256"
+#define PROOF_RESULT        "result"
+#define PROOF_FINISHED      "finished"
 
 /* What PROOF_RESULT says. Later versions may say more; only "passed" is good news. */
 #define PROOF_PASSED     "passed"
@@ -22,7 +23,8 @@
 
 struct proof_summary {
     char backup_id[BACKUP_ID_SIZE];
-    char result[32]; /* never "" */
+    struct sha256 backup_digest; /* of the whole backup.json that was proven */
+    char result[32];             /* never "" */
     moment_us finished;
 };
 

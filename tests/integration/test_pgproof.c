@@ -3,6 +3,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "repo/backup.h"
+#include "repo/proof_summary.h"
 #include "support/pg_fixture.h"
 
 #include <dirent.h>
@@ -198,6 +200,40 @@ static void test_info_names_holes(void **state)
     EXPECT(2, "HOLE", "pgproof", "info");
 }
 
+/* A proof that passed, of a backup.json that had the same id and other bytes. */
+static void test_info_does_not_believe_a_proof_of_another_backup(void **state)
+{
+    const struct store_options o = {.type = STORE_POSIX, .path = pgfix_repository(pg)};
+    struct object_name name;
+    struct store *store;
+    struct repo *repo;
+    struct catalog *catalog;
+    struct error err = {0};
+
+    (void)state;
+    assert_int_equal(store_open(&o, &store, &err), RC_OK);
+    assert_int_equal(repo_open(store, &repo, &err), RC_OK);
+    assert_int_equal(catalog_load(repo, "main", &catalog, &err), RC_OK);
+    assert_true(catalog->count > 0);
+    const struct backup_info *b = catalog->entries[catalog->count - 1].info;
+    for (int same = 0; same <= 1; same++) {
+        struct sha256 digest = same ? b->digest : sha256_of("other", 5);
+        char hex[SHA256_HEX_SIZE];
+        sha256_hex(&digest, hex);
+        CLEANUP_JSON json_t *body =
+            json_pack("{s:s, s:s, s:s, s:s}", PROOF_BACKUP_ID, b->id, PROOF_BACKUP_SHA256, hex,
+                      PROOF_RESULT, PROOF_PASSED, PROOF_FINISHED, "2026-11-21T03:00:00Z");
+        name = name_proof("main", clock_now(), b->id);
+        assert_int_equal(proof_put(repo, name.text, body, &err), RC_OK);
+        struct pgfix_run r = RUN("pgproof", "info");
+        assert_int_equal(strstr(r.out, "of another backup.json") == NULL, same);
+        assert_int_equal(strstr(r.out, "proven: it passed") != NULL, same);
+        assert_int_equal(store_remove(repo->store, name.text, &err), RC_OK);
+    }
+    catalog_free(catalog);
+    repo_close(repo);
+}
+
 static void test_info_names_a_broken_backup(void **state)
 {
     char *command = str_printf("f=$(find '%s' -name backup.json | head -1) && chmod u+w \"$f\" && "
@@ -279,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_check_sees_a_segment_arrive),
         cmocka_unit_test(test_check_on_a_standby_is_not_green),
         cmocka_unit_test(test_info_names_holes),
+        cmocka_unit_test(test_info_does_not_believe_a_proof_of_another_backup),
         cmocka_unit_test(test_info_names_a_broken_backup),
         cmocka_unit_test(test_a_wrong_cluster_name),
         cmocka_unit_test(test_the_front_command),

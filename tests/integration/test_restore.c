@@ -32,7 +32,7 @@ static struct pgfix *pg;
 static struct {
     const char *time, *lsn, *xid, *name, *fingerprint;
 } after[ROWS + 1]; /* after[0]: at the end of the backup */
-static const char *too_early, *last_fingerprint;
+static const char *too_early, *before_drop, *last_fingerprint;
 static unsigned serial;
 
 static void note_moment(int i)
@@ -68,7 +68,7 @@ static int build_cluster(void **state)
     pgfix_expect(&r, 0);
     pgfix_archive_with_pgproof(pg);
     pgfix_load_story(pg, 1);
-    pgfix_sql(pg, "CREATE TABLE ledger (row int)");
+    pgfix_sql(pg, "CREATE TABLE ledger (row int); CREATE TABLE doomed (row int)");
     too_early = pgfix_value(pg, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC',"
                                 " 'YYYY-MM-DD HH24:MI:SS.US') || ' UTC'");
     r = pgfix_tool(pg, "pgproof-backup", "--tier=daily", NULL);
@@ -77,6 +77,10 @@ static int build_cluster(void **state)
     for (int i = 1; i <= ROWS; i++)
         insert_row(i);
     pgfix_change_story(pg, 1);
+    before_drop = pgfix_value(pg, "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC',"
+                                  " 'YYYY-MM-DD HH24:MI:SS.US') || ' UTC'");
+    clock_sleep_ms(20);
+    pgfix_sql(pg, "DROP TABLE doomed");
     pgfix_wait_archived(pg, pgfix_switch_wal(pg));
     last_fingerprint = pgfix_fingerprint(pg);
     pgfix_stop(pg, PGFIX_FAST);
@@ -296,6 +300,7 @@ static void senseless_options(void **state)
     check_refused("--target-exclusive", NULL, 3, "it goes with a time");
     check_refused("--target-tiem=x", NULL, 3, "target-time");
     check_refused("--target-action=dance", NULL, 3, "pause, promote or shutdown");
+    check_refused("--target=latest", "--target-action=pause", 3, "no target to stop at");
     check_refused("--as=standin", NULL, 3, "copy or replacement");
 }
 
@@ -486,15 +491,43 @@ static void disk_full(void **state)
     assert_false(started);
 }
 
+/* The server that --start left running, and the directory of its socket. */
+static void stop_followed(const struct place *p, const struct pgfix_run *r)
+{
+    CLEANUP_FREE char *pid_file = path_join(p->data, "postmaster.pid");
+    CLEANUP_BUF struct buf text = BUF_INIT(4096);
+    const char *socket = strstr(r->out, "-h /tmp/pgproof-restored-"), *s;
+    struct error e;
+
+    assert_int_equal(file_read(pid_file, &text, &e), RC_OK);
+    assert_int_equal(buf_cstr(&text, &s, &e), RC_OK);
+    kill((pid_t)atoi(s), SIGINT);
+    for (int i = 0; i < 200 && file_exists(pid_file); i++)
+        clock_sleep_ms(50);
+    assert_non_null(socket);
+    CLEANUP_FREE char *dir = str_printf("%.*s", (int)strcspn(socket + 3, " "), socket + 3);
+    assert_int_equal(file_remove_tree(dir, &e), RC_OK);
+}
+
+/* Recovery stops in front of the DROP's commit, behind its lock: who looks is told. */
+static void a_lock_held_at_the_target_is_named(void **state)
+{
+    CLEANUP(free_place) struct place p = new_place();
+    CLEANUP_FREE char *option = str_printf("--target-time=%s", before_drop);
+    struct pgfix_run r = restore(&p, option, "--start");
+
+    (void)state;
+    pgfix_expect(&r, 0);
+    stop_followed(&p, &r);
+    pgfix_expect_text(&r, "locked (postgres: ");
+}
+
 static void started_and_followed(void **state)
 {
     CLEANUP(free_place) struct place p = new_place();
     CLEANUP_FREE char *option = str_printf("--target-time=%s", after[2].time);
-    CLEANUP_FREE char *pid_file = path_join(p.data, "postmaster.pid");
     struct pgfix_run r = restore(&p, option, "--start");
-    CLEANUP_BUF struct buf text = BUF_INIT(4096);
     struct error e;
-    const char *s;
 
     (void)state;
     pgfix_expect(&r, 0);
@@ -510,13 +543,7 @@ static void started_and_followed(void **state)
         rc = session_value_u64(session, "SELECT count(*) FROM public.ledger", &rows, &e);
         session_close(session);
     }
-    assert_int_equal(file_read(pid_file, &text, &e), RC_OK);
-    assert_int_equal(buf_cstr(&text, &s, &e), RC_OK);
-    kill((pid_t)atoi(s), SIGINT);
-    for (int i = 0; i < 200 && file_exists(pid_file); i++)
-        clock_sleep_ms(50);
-    CLEANUP_FREE char *dir = str_printf("%.*s", (int)strcspn(socket + 3, " "), socket + 3);
-    assert_int_equal(file_remove_tree(dir, &e), RC_OK);
+    stop_followed(&p, &r);
     assert_int_equal(rc, RC_OK);
     assert_int_equal(rows, 2);
 }
@@ -542,6 +569,7 @@ int main(void)
         cmocka_unit_test(occupied_places),
         cmocka_unit_test(running_server),
         cmocka_unit_test(started_and_followed),
+        cmocka_unit_test(a_lock_held_at_the_target_is_named),
         cmocka_unit_test(killed_and_again),
         cmocka_unit_test(damage_is_named),
         cmocka_unit_test(missing_wal),

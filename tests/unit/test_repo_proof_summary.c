@@ -5,12 +5,13 @@
 #include "repo/proof_summary.h"
 
 #define BACKUP "20261121T020000Z"
+#define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define OBJECT "clusters/main/proofs/20261121T030000Z-" BACKUP ".json"
 
 static json_t *body(void)
 {
-    return json_pack("{s:s, s:s, s:s}", PROOF_BACKUP_ID, BACKUP, PROOF_RESULT, PROOF_PASSED,
-                     PROOF_FINISHED, "2026-11-21T03:00:00Z");
+    return json_pack("{s:s, s:s, s:s, s:s}", PROOF_BACKUP_ID, BACKUP, PROOF_BACKUP_SHA256, DIGEST,
+                     PROOF_RESULT, PROOF_PASSED, PROOF_FINISHED, "2026-11-21T03:00:00Z");
 }
 
 static void round_trip(void **state)
@@ -58,6 +59,8 @@ static void hostile_members_are_refused(void **state)
         {PROOF_BACKUP_ID, "[]"},
         {PROOF_BACKUP_ID, "\"\""},
         {PROOF_BACKUP_ID, "\"20250101T000000Z\""},
+        {PROOF_BACKUP_SHA256, NULL},
+        {PROOF_BACKUP_SHA256, "\"00\""},
         {PROOF_RESULT, NULL},
         {PROOF_RESULT, "true"},
         {PROOF_RESULT, "\"\""},
