@@ -393,11 +393,10 @@ static void print_next_started(const struct restore *r, const struct follow_resu
     print_reached(f);
     printf("Next: look at it, on its private socket:\n  %s\n", psql);
     if (f->locked_relations)
-        printf(
-            "%llu relations are locked (%s) by transactions that were in progress at this moment:"
-            "\na query on them waits until you promote, which ends those transactions.\n",
-            (unsigned long long)f->locked_relations,
-            f->locked_relations == 1 ? "relation is" : "relations are", f->locked_where);
+        printf("%llu %s locked (%s) by transactions that were in progress at this moment:"
+               "\na query on them waits until you promote, which ends those transactions.\n",
+               (unsigned long long)f->locked_relations,
+               f->locked_relations == 1 ? "relation is" : "relations are", f->locked_where);
     if (f->in_recovery)
         printf("Is this the moment? Open it for writing:\n  %s -c 'SELECT pg_promote()'\n", psql);
     printf("Stop it:\n  kill -INT $(head -1 %s/postmaster.pid)\n", data);
