@@ -11,7 +11,6 @@ typedef int64_t moment_us;
 
 moment_us clock_now(void);        /* wall clock */
 double clock_monotonic(void);     /* seconds; only differences mean something */
-double clock_cpu_seconds(void);   /* user + system time of this process and its ended children */
 void clock_sleep_ms(unsigned ms); /* returns early on a signal */
 
 #define MOMENT_TEXT_MAX 40

@@ -37,42 +37,6 @@ _Bool sha256_equal(const struct sha256 *a, const struct sha256 *b)
     return memcmp(a->bytes, b->bytes, SHA256_LEN) == 0;
 }
 
-/* There is no struct sha256_stream: it is OpenSSL's context under a name of our own. */
-static EVP_MD_CTX *context_of(struct sha256_stream *s)
-{
-    return (EVP_MD_CTX *)(void *)s;
-}
-
-struct sha256_stream *sha256_stream_new(void)
-{
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-
-    if (!context || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
-        BUG("OpenSSL refused to begin SHA-256");
-    return (struct sha256_stream *)(void *)context;
-}
-
-void sha256_stream_add(struct sha256_stream *s, const void *data, size_t len)
-{
-    if (len && EVP_DigestUpdate(context_of(s), data, len) != 1)
-        BUG("OpenSSL refused to go on with SHA-256");
-}
-
-struct sha256 sha256_stream_finish(struct sha256_stream *s)
-{
-    struct sha256 h;
-
-    if (EVP_DigestFinal_ex(context_of(s), h.bytes, NULL) != 1)
-        BUG("OpenSSL refused to finish SHA-256");
-    sha256_stream_free(s);
-    return h;
-}
-
-void sha256_stream_free(struct sha256_stream *s)
-{
-    EVP_MD_CTX_free(context_of(s));
-}
-
 struct xxh128 xxh128_of(uint64_t seed, const void *data, size_t len)
 {
     XXH128_canonical_t canonical;

@@ -25,12 +25,6 @@ void sha256_hex(const struct sha256 *h, char to[static SHA256_HEX_SIZE]);
 _Bool sha256_parse(const char *hex, struct sha256 *ret);
 _Bool sha256_equal(const struct sha256 *a, const struct sha256 *b);
 
-struct sha256_stream; /* the same over pieces */
-struct sha256_stream *sha256_stream_new(void);
-void sha256_stream_add(struct sha256_stream *s, const void *data, size_t len);
-struct sha256 sha256_stream_finish(struct sha256_stream *s); /* frees it */
-void sha256_stream_free(struct sha256_stream *s);            /* takes NULL */
-
 #define XXH128_LEN 16
 struct xxh128 {
     uint8_t bytes[XXH128_LEN]; /* canonical: big-endian, high half first */

@@ -139,11 +139,6 @@ struct object_name name_witness(const char *cluster, moment_us at, uint64_t lsn)
                        lsn);
 }
 
-struct object_name name_witness_prefix(const char *cluster)
-{
-    return name_format("clusters/%s/witness/", cluster);
-}
-
 struct object_name name_proof(const char *cluster, moment_us at, const char *backup_id)
 {
     char time[MOMENT_TEXT_MAX];

@@ -50,7 +50,6 @@ struct object_name name_wal_prefix(const char *cluster, uint64_t system_identifi
 struct object_name name_wal_timeline_prefix(const char *cluster, uint64_t system_identifier,
                                             uint32_t timeline);
 struct object_name name_witness(const char *cluster, moment_us at, uint64_t lsn);
-struct object_name name_witness_prefix(const char *cluster);
 struct object_name name_proof(const char *cluster, moment_us at, const char *backup_id);
 struct object_name name_proofs_prefix(const char *cluster);
 /* Of which backup a proof is, by its name. False: no name of a proof. */

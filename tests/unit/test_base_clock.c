@@ -130,7 +130,6 @@ static void clocks_go(void **state)
     (void)state;
     clock_sleep_ms(20);
     assert_true(clock_monotonic() - before >= 0.02);
-    assert_true(clock_cpu_seconds() >= 0);
     assert_true(strcmp(moment_iso(clock_now(), to), "2026") > 0);
 }
 

@@ -34,24 +34,6 @@ static void sha256_is_the_standard_one(void **state)
     }
 }
 
-static void sha256_of_pieces_is_that_of_the_whole(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < SHA256_CASES; i++) {
-        const char *text = sha256_cases[i].text;
-        struct sha256_stream *s = sha256_stream_new();
-        struct sha256 whole = sha256_of(text, strlen(text)), pieces;
-
-        for (size_t at = 0; at < strlen(text); at++)
-            sha256_stream_add(s, text + at, 1);
-        sha256_stream_add(s, NULL, 0);
-        pieces = sha256_stream_finish(s);
-        assert_true(sha256_equal(&whole, &pieces));
-    }
-    sha256_stream_free(sha256_stream_new());
-    sha256_stream_free(NULL);
-}
-
 static void sha256_parses_its_own_hex_and_nothing_else(void **state)
 {
     static const char *const bad[] = {
@@ -102,7 +84,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sha256_is_the_standard_one),
-        cmocka_unit_test(sha256_of_pieces_is_that_of_the_whole),
         cmocka_unit_test(sha256_parses_its_own_hex_and_nothing_else),
         cmocka_unit_test(xxh128_is_canonical),
         cmocka_unit_test(xxh128_depends_on_seed_and_bytes),
