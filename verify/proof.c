@@ -68,38 +68,39 @@ static const char *format_text(struct proof *p, const char *fmt, va_list args)
     return text;
 }
 
-void check_passed(struct proof *p, enum check_id id, const char *fmt, ...)
+/* What failed stays failed; only another failure may replace its detail. */
+static void set_verdict(struct proof *p, enum check_id id, enum verdict verdict, const char *fmt,
+                        va_list args)
 {
     struct check *c = &p->checks[id];
-    if (c->verdict == VERDICT_FAILED)
+    if (c->verdict == VERDICT_FAILED && verdict != VERDICT_FAILED)
         return;
+    c->detail = format_text(p, fmt, args);
+    c->verdict = verdict;
+}
+
+void check_passed(struct proof *p, enum check_id id, const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
-    c->detail = format_text(p, fmt, args);
+    set_verdict(p, id, VERDICT_PASSED, fmt, args);
     va_end(args);
-    c->verdict = VERDICT_PASSED;
 }
 
 void check_failed(struct proof *p, enum check_id id, const char *fmt, ...)
 {
-    struct check *c = &p->checks[id];
     va_list args;
     va_start(args, fmt);
-    c->detail = format_text(p, fmt, args);
+    set_verdict(p, id, VERDICT_FAILED, fmt, args);
     va_end(args);
-    c->verdict = VERDICT_FAILED;
 }
 
 void check_not_run(struct proof *p, enum check_id id, const char *fmt, ...)
 {
-    struct check *c = &p->checks[id];
-    if (c->verdict == VERDICT_FAILED)
-        return;
     va_list args;
     va_start(args, fmt);
-    c->detail = format_text(p, fmt, args);
+    set_verdict(p, id, VERDICT_NOT_RUN, fmt, args);
     va_end(args);
-    c->verdict = VERDICT_NOT_RUN;
 }
 
 void check_finding(struct proof *p, enum check_id id, const char *fmt, ...)
