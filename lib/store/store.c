@@ -50,6 +50,8 @@ enum rc store_open(const struct store_options *o, struct store **ret, struct err
     switch (o->type) {
     case STORE_POSIX:
         return store_posix_open(o, ret, err);
+    case STORE_S3:
+        return store_s3_open(o, ret, err);
     }
     return error_set(err, RC_REFUSED, "there is no storage driver number %d", (int)o->type);
 }
@@ -68,13 +70,21 @@ enum rc store_dup(struct store *s, struct store **ret, struct error *err)
 enum rc store_put(struct store *s, const char *name, const void *data, size_t len,
                   struct error *err)
 {
+    return store_put_as(s, name, data, len, NULL, err);
+}
+
+enum rc store_put_as(struct store *s, const char *name, const void *data, size_t len,
+                     const struct store_put_how *how, struct error *err)
+{
+    static const struct store_put_how plain = {0};
+
     TRY(check_name(s, name, err));
     if (len > STORE_OBJECT_MAX) {
         error_set(err, RC_REFUSED, "an object of %zu bytes is more than a repository takes (%u)",
                   len, STORE_OBJECT_MAX);
         return error_on(err, "%s/%s", s->where, name);
     }
-    return s->ops->put(s, name, data, len, err);
+    return s->ops->put(s, name, data, len, how ? how : &plain, err);
 }
 
 /* Whatever a driver appended before it failed is taken back. */
@@ -123,6 +133,47 @@ enum rc store_remove(struct store *s, const char *name, struct error *err)
 {
     TRY(check_name(s, name, err));
     return s->ops->remove(s, name, err);
+}
+
+/* For a driver that has nothing better: one by one. */
+enum rc store_remove_each(struct store *s, const char *const *names, size_t count,
+                          store_removed_fn *fn, void *ctx, struct error *err)
+{
+    enum rc first = RC_OK;
+
+    for (size_t i = 0; i < count; i++) {
+        struct error one = {0};
+        enum rc rc = s->ops->remove(s, names[i], &one);
+
+        if (fn)
+            fn(ctx, names[i], rc, rc == RC_OK ? NULL : &one);
+        if (rc == RC_CANCELLED || (first == RC_OK && rc != RC_OK && rc != RC_NOT_FOUND)) {
+            first = rc;
+            *err = one;
+        }
+        if (rc == RC_CANCELLED)
+            break;
+    }
+    return first;
+}
+
+enum rc store_remove_many(struct store *s, const char *const *names, size_t count,
+                          store_removed_fn *fn, void *ctx, struct error *err)
+{
+    for (size_t i = 0; i < count; i++)
+        TRY(check_name(s, names[i], err));
+    return s->ops->remove_many(s, names, count, fn, ctx, err);
+}
+
+enum rc store_lock(struct store *s, const char *name, moment_us until, struct error *err)
+{
+    TRY(check_name(s, name, err));
+    return s->ops->lock ? s->ops->lock(s, name, until, err) : RC_OK;
+}
+
+enum rc store_examine(struct store *s, store_finding_fn *fn, void *ctx, struct error *err)
+{
+    return s->ops->examine(s, fn, ctx, err);
 }
 
 enum rc store_sweep(struct store *s, moment_us before, unsigned *ret_removed, struct error *err)

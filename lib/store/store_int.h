@@ -26,6 +26,13 @@ enum posix_naming {
 MUST_CHECK enum rc store_posix_open(const struct store_options *o, struct store **ret,
                                     struct error *err);
 
+MUST_CHECK enum rc store_s3_open(const struct store_options *o, struct store **ret,
+                                 struct error *err);
+
+/* ops->remove_many of a driver that has nothing better: one by one. */
+MUST_CHECK enum rc store_remove_each(struct store *s, const char *const *names, size_t count,
+                                     store_removed_fn *fn, void *ctx, struct error *err);
+
 /* Begin with this one: which one a file system needs can't be seen before it is tried, and tests
  * want each on the file system that they have. Inherited by store_dup. */
 void store_posix_set_naming(struct store *s, enum posix_naming naming);

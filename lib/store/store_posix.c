@@ -244,8 +244,9 @@ static enum rc look_first(const struct posix_store *s, const char *name, struct 
 }
 
 static enum rc posix_put(struct store *store, const char *name, const void *data, size_t len,
-                         struct error *err)
+                         const struct store_put_how *how, struct error *err)
 {
+    (void)how; /* a directory has no classes and no locks */
     struct posix_store *s = posix_store_of(store);
     CLEANUP(temp_discard) struct temp t = {.dir_fd = -1, .fd = -1};
 
@@ -441,6 +442,7 @@ static const struct store_ops posix_ops = {
     .head = posix_head,
     .list = posix_list,
     .remove = posix_remove,
+    .remove_many = store_remove_each,
     .sweep = posix_sweep,
     .dup = posix_dup,
     .close = posix_close,

@@ -142,17 +142,17 @@ static struct fault_store *fault_store_of(struct store *s)
 }
 
 static enum rc fault_put(struct store *s, const char *name, const void *data, size_t len,
-                         struct error *err)
+                         const struct store_put_how *how, struct error *err)
 {
     struct fault_store *f = fault_store_of(s);
 
     if (!strikes(f, FAULT_PUT))
-        return store_put(f->inner, name, data, len, err);
+        return store_put_as(f->inner, name, data, len, how, err);
     if (f->plan->mode == FAULT_TEAR && strcmp(f->inner->ops->driver, "posix") == 0)
         tear_put(f->inner, name, data, len);
     if (!goes_on(f->plan))
         return failed(f, FAULT_PUT, name, err);
-    return answer(f, FAULT_PUT, name, store_put(f->inner, name, data, len, err), err);
+    return answer(f, FAULT_PUT, name, store_put_as(f->inner, name, data, len, how, err), err);
 }
 
 static enum rc inner_get(struct fault_store *f, const char *name, uint64_t offset, size_t len,
@@ -210,6 +210,16 @@ static enum rc fault_remove(struct store *s, const char *name, struct error *err
     return answer(f, FAULT_REMOVE, name, store_remove(f->inner, name, err), err);
 }
 
+static enum rc fault_lock(struct store *s, const char *name, moment_us until, struct error *err)
+{
+    return store_lock(fault_store_of(s)->inner, name, until, err);
+}
+
+static enum rc fault_examine(struct store *s, store_finding_fn *fn, void *ctx, struct error *err)
+{
+    return store_examine(fault_store_of(s)->inner, fn, ctx, err);
+}
+
 static enum rc fault_sweep(struct store *s, moment_us before, unsigned *ret_removed,
                            struct error *err)
 {
@@ -239,6 +249,9 @@ static const struct store_ops fault_ops = {
     .head = fault_head,
     .list = fault_list,
     .remove = fault_remove,
+    .remove_many = store_remove_each, /* each is an operation of its own */
+    .lock = fault_lock,
+    .examine = fault_examine,
     .sweep = fault_sweep,
     .dup = fault_dup,
     .close = fault_close,
