@@ -1,7 +1,7 @@
 /*
- * The XML documents of S3's and STS's answers (docs.aws.amazon.com, S3 API reference), parsed by
- * expat. They come from outside: every size is bounded, entity declarations are refused, names of
- * elements are compared without their namespace, and unknown elements are skipped.
+ * The XML documents of S3's and STS's answers (docs.aws.amazon.com, S3 API reference), walked
+ * through within the bounds of xml_walk.h. Names of elements are compared without their namespace,
+ * and unknown elements are skipped.
  *
  * What is no well-formed document, or lacks what it must have, is RC_STORAGE: an answer that can't
  * be understood proves nothing.
@@ -55,8 +55,10 @@ struct s3_page {
 /*
  * ListObjectsV2 (ListBucketResult) or ListObjectVersions (ListVersionsResult). Keys are decoded
  * where the document says <EncodingType>url</EncodingType>, wherever in it that stands; a key with
- * a NUL byte, or longer than 1024 bytes, is RC_STORAGE. Anything but RC_OK from fn ends it and is
- * returned. Truncated without a way to go on: RC_STORAGE.
+ * a NUL byte, or longer than 1024 bytes, is RC_STORAGE, and so is an entry without a key, a size, a
+ * moment, or (versions) a version id. The document is proven well-formed before fn hears of the
+ * first entry; anything but RC_OK from fn ends it and is returned. Truncated without a way to go on:
+ * RC_STORAGE.
  */
 MUST_CHECK enum rc s3_xml_list(const void *xml, size_t len, s3_entry_fn *fn, void *ctx,
                                struct s3_page *ret, struct error *err);
@@ -67,11 +69,13 @@ struct s3_delete_error {
 };
 typedef void s3_delete_error_fn(void *ctx, const struct s3_delete_error *e);
 
-/* DeleteResult: every <Error>, and how many <Deleted> there are. */
+/* DeleteResult: every <Error>, and how many <Deleted> there are. fn hears only of a document that is
+ * valid as a whole; an <Error> without a key or a code is RC_STORAGE. */
 MUST_CHECK enum rc s3_xml_delete_result(const void *xml, size_t len, s3_delete_error_fn *fn,
                                         void *ctx, size_t *ret_deleted, struct error *err);
 
-/* The body of DeleteObjects; version_ids may be NULL, or hold NULLs. Appends to `to`. */
+/* The body of DeleteObjects; version_ids may be NULL, or hold NULLs. RC_REFUSED: a key has control
+ * bytes, which XML can't carry. Appends to `to`. */
 MUST_CHECK enum rc s3_xml_delete_request(const char *const *keys, const char *const *version_ids,
                                          size_t count, struct buf *to, struct error *err);
 
