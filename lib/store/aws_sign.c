@@ -145,7 +145,7 @@ static enum rc append_name(const char *header, struct buf *to, struct error *err
 /* Without blanks at its ends, and with one blank where several stand. */
 static enum rc append_value(const char *header, struct buf *to, struct error *err)
 {
-    static const char blanks[] = " \t\r\n";
+    static const char blanks[] = " \t";
     const char *p = header + name_length(header) + 1;
 
     p += strspn(p, blanks);

@@ -57,8 +57,8 @@ struct s3_page {
  * where the document says <EncodingType>url</EncodingType>, wherever in it that stands; a key with
  * a NUL byte, or longer than 1024 bytes, is RC_STORAGE, and so is an entry without a key, a size, a
  * moment, or (versions) a version id. The document is proven well-formed before fn hears of the
- * first entry; anything but RC_OK from fn ends it and is returned. Truncated without a way to go on:
- * RC_STORAGE.
+ * first entry; anything but RC_OK from fn ends it and is returned. Truncated without a way to go
+ * on: RC_STORAGE.
  */
 MUST_CHECK enum rc s3_xml_list(const void *xml, size_t len, s3_entry_fn *fn, void *ctx,
                                struct s3_page *ret, struct error *err);
@@ -69,8 +69,8 @@ struct s3_delete_error {
 };
 typedef void s3_delete_error_fn(void *ctx, const struct s3_delete_error *e);
 
-/* DeleteResult: every <Error>, and how many <Deleted> there are. fn hears only of a document that is
- * valid as a whole; an <Error> without a key or a code is RC_STORAGE. */
+/* DeleteResult: every <Error>, and how many <Deleted> there are. fn hears only of a document that
+ * is valid as a whole; an <Error> without a key or a code is RC_STORAGE. */
 MUST_CHECK enum rc s3_xml_delete_result(const void *xml, size_t len, s3_delete_error_fn *fn,
                                         void *ctx, size_t *ret_deleted, struct error *err);
 
