@@ -327,16 +327,25 @@ static void prepare(struct exchange *x, struct curl_slist *headers)
     x->http->problem[0] = '\0';
 }
 
+bool http_date_parse(const char *text, moment_us *ret)
+{
+    time_t seconds = curl_getdate(text, NULL);
+
+    if (seconds < 0)
+        return false;
+    *ret = (moment_us)seconds * 1000000;
+    return true;
+}
+
 static void read_answer(struct exchange *x)
 {
     const char *date = http_header(x->http, "Date");
-    time_t seconds = date ? curl_getdate(date, NULL) : -1;
     long status = 0;
 
     curl_easy_getinfo(x->http->curl, CURLINFO_RESPONSE_CODE, &status);
     x->answer->status = (int)status;
-    if (seconds != (time_t)-1)
-        x->answer->date = (moment_us)seconds * 1000000;
+    if (!date || !http_date_parse(date, &x->answer->date))
+        x->answer->date = MOMENT_NONE;
 }
 
 enum rc http_exchange(struct http *h, const struct http_request *q, struct buf *to,

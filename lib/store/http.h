@@ -70,4 +70,7 @@ MUST_CHECK enum rc http_exchange(struct http *h, const struct http_request *q, s
 /* A header of the last answer, or NULL; valid until the next exchange. Any case. */
 const char *http_header(struct http *h, const char *name);
 
+/* A date as HTTP writes it (RFC 9110, 5.6.7). */
+bool http_date_parse(const char *text, moment_us *ret);
+
 #endif

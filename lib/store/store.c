@@ -37,6 +37,21 @@ bool store_name_valid(const char *name)
     }
 }
 
+/* Can a name begin so? The last component may be cut anywhere. */
+static bool prefix_possible(const char *prefix)
+{
+    const char *last = strrchr(prefix, '/');
+    char name[STORE_NAME_MAX + 2];
+    size_t len = strnlen(prefix, sizeof(name));
+
+    if (len >= STORE_NAME_MAX + 1)
+        return false;
+    memcpy(name, prefix, len + 1);
+    if (len == 0 || (last && last[1] == '\0'))
+        strcpy(name + len, "x");
+    return store_name_valid(name);
+}
+
 static enum rc check_name(const struct store *s, const char *name, struct error *err)
 {
     if (store_name_valid(name))
@@ -126,6 +141,8 @@ enum rc store_head(struct store *s, const char *name, struct store_info *ret, st
 enum rc store_list(struct store *s, const char *prefix, store_list_fn *fn, void *ctx,
                    struct error *err)
 {
+    if (!prefix_possible(prefix))
+        return RC_OK;
     return s->ops->list(s, prefix, fn, ctx, err);
 }
 

@@ -171,11 +171,7 @@ enum rc posix_list(struct store *store, const char *prefix, store_list_fn *fn, v
     enum rc rc;
 
     TRY(posix_check_root(l.store, err));
-    if (dir_len > STORE_NAME_MAX)
-        return RC_OK;
     memcpy(l.path, prefix, dir_len);
-    if (prefix[dir_len] == '/' && !store_name_valid(l.path))
-        return RC_OK; /* no name begins so */
     rc = posix_open_dir(l.store, l.path, dir_len, &dir_fd, err);
     if (rc == RC_NOT_FOUND)
         return RC_OK;
