@@ -53,12 +53,13 @@ struct s3_page {
 };
 
 /*
- * ListObjectsV2 (ListBucketResult) or ListObjectVersions (ListVersionsResult). Keys are decoded
- * where the document says <EncodingType>url</EncodingType>, wherever in it that stands; a key with
- * a NUL byte, or longer than 1024 bytes, is RC_STORAGE, and so is an entry without a key, a size, a
- * moment, or (versions) a version id. The document is proven well-formed before fn hears of the
- * first entry; anything but RC_OK from fn ends it and is returned. Truncated without a way to go
- * on: RC_STORAGE.
+ * ListObjectsV2 (ListBucketResult) or ListObjectVersions (ListVersionsResult). Ask for
+ * encoding-type=url: without it MinIO and radosgw write control bytes of a key as no XML allows,
+ * and one such key makes the whole page RC_STORAGE. Keys are decoded where the document says
+ * <EncodingType>url</EncodingType>, wherever in it that stands; a key with a NUL byte, or longer
+ * than 1024 bytes, is RC_STORAGE, and so is an entry without a key, a size, a moment, or (versions)
+ * a version id. The document is proven well-formed before fn hears of the first entry; anything but
+ * RC_OK from fn ends it and is returned. Truncated without a way to go on: RC_STORAGE.
  */
 MUST_CHECK enum rc s3_xml_list(const void *xml, size_t len, s3_entry_fn *fn, void *ctx,
                                struct s3_page *ret, struct error *err);
