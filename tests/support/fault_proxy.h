@@ -37,11 +37,14 @@ enum proxy_act {
     PROXY_HOLD,                  /* pass it on after fault_proxy_release */
     PROXY_RESET_REQUEST,         /* pass on `at` bytes of its body, then reset both sides */
     PROXY_STALL_REQUEST,         /* pass on `at` bytes of its body, then read no more */
-    PROXY_REMOVE_REQUEST_HEADER, /* the one in `headers`: its name alone */
+    PROXY_REMOVE_REQUEST_HEADER, /* the one in `headers`: its name alone; see `secret` */
+    PROXY_CLIENT_CLOCK,          /* x-amz-date is `by` seconds off; see `secret` */
 
     /* The server has done its work; the answer is replaced. */
     PROXY_STATUS_AFTER, /* as PROXY_STATUS */
     PROXY_DROP_AFTER,   /* reset */
+    PROXY_CLOSE_AFTER,  /* closed in good order */
+    PROXY_STALL_AFTER,  /* nothing comes */
 
     /* The answer is changed or broken. Its body ends, or changes, behind `at` bytes. */
     PROXY_RESET_ANSWER,
@@ -68,6 +71,9 @@ struct proxy_rule {
     const char *code;    /* "SlowDown"; NULL and no body: the answer is empty */
     const char *body;    /* instead of an S3 error */
     const char *headers; /* whole lines: "Retry-After: 1\r\n" */
+    const char *secret;  /* the secret access key: the changed request is signed anew with it, so
+                            that the server hears what a client without the header, or with such a
+                            clock, would say */
 };
 
 struct fault_proxy;

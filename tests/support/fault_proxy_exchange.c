@@ -1,5 +1,8 @@
 #include "support/fault_proxy_int.h"
 
+#include "base/clock.h"
+#include "store/aws_sign.h"
+
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -124,12 +127,24 @@ static bool stall(struct proxy_link *l)
 
 /* ---- to the server ---- */
 
+static void move_clock(struct proxy_head *h, long by)
+{
+    char date[AWS_DATE_SIZE];
+
+    proxy_head_remove(h, "x-amz-date");
+    proxy_head_add(h, "x-amz-date: %s\r\n", aws_date(clock_now() + by * 1000000, date));
+}
+
 static bool send_head(struct proxy_link *l, struct request *q, const struct proxy_rule *r)
 {
     struct proxy_head *h = &q->head;
 
     if (r->act == PROXY_REMOVE_REQUEST_HEADER)
         proxy_head_remove(h, r->headers);
+    if (r->act == PROXY_CLIENT_CLOCK)
+        move_clock(h, r->by);
+    if (r->secret)
+        proxy_head_sign(h, r->secret);
     proxy_head_remove(h, "Connection");
     proxy_head_add(h, "Connection: close\r\n");
     return proxy_link_ask(l) && proxy_send_all(l->server, h->text, h->len);
@@ -338,6 +353,10 @@ static bool finish(struct proxy_link *l, struct request *q, const struct proxy_r
         return answer_canned(l, q, r);
     case PROXY_DROP_AFTER:
         return reset(l);
+    case PROXY_CLOSE_AFTER:
+        return false;
+    case PROXY_STALL_AFTER:
+        return stall(l);
     default:
         return pass_answer(l, q, r, a);
     }

@@ -87,7 +87,7 @@ void proxy_head_remove(struct proxy_head *h, const char *name)
 
 void proxy_head_add(struct proxy_head *h, const char *fmt, ...)
 {
-    char lines[900];
+    char lines[4000];
     va_list args;
 
     va_start(args, fmt);

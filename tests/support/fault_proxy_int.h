@@ -16,7 +16,7 @@
 
 /* From the first line to the empty one; NUL-terminated. */
 struct proxy_head {
-    char text[PROXY_HEAD_MAX + 1024]; /* with room for what is added */
+    char text[PROXY_HEAD_MAX + 4096]; /* with room for what is added */
     size_t len;
 };
 
@@ -29,6 +29,9 @@ bool proxy_head_has(const struct proxy_head *h, const char *name, const char *va
 void proxy_head_remove(struct proxy_head *h, const char *name);
 /* Whole lines, behind the others. */
 void proxy_head_add(struct proxy_head *h, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Signature Version 4 anew, over the headers that were signed before and are still there. */
+void proxy_head_sign(struct proxy_head *h, const char *secret);
 
 int proxy_head_status(const struct proxy_head *h);
 /* UINT64_MAX where there is no Content-Length. */

@@ -162,6 +162,7 @@ static int set_up(void **state)
     f->proxy = fault_proxy_start(url);
     f->curl = curl_easy_init();
     assert_non_null(f->curl);
+    curl_easy_setopt(f->curl, CURLOPT_TIMEOUT, 30L); /* a fault that fails to come is no wait */
     *state = f;
     return 0;
 }
@@ -369,10 +370,16 @@ static void requests_break(void **state)
     fault_proxy_set(f->proxy, (struct proxy_rule){.act = PROXY_RESET_REQUEST, .at = 70000});
     assert_int_not_equal(put(f, "/a", BODY_BYTES, "Expect:"), CURLE_OK);
     assert_int_equal(f->server.requests, 1);
+    fault_proxy_set(f->proxy, (struct proxy_rule){.act = PROXY_CLOSE_AFTER, .times = 1});
+    assert_int_equal(put(f, "/a", 100, NULL), CURLE_GOT_NOTHING);
+    assert_int_equal(f->server.requests, 2);
     curl_easy_setopt(f->curl, CURLOPT_TIMEOUT_MS, 300L);
+    fault_proxy_set(f->proxy, (struct proxy_rule){.act = PROXY_STALL_AFTER});
+    assert_int_equal(put(f, "/a", 100, NULL), CURLE_OPERATION_TIMEDOUT);
+    assert_int_equal(f->server.requests, 3);
     fault_proxy_set(f->proxy, (struct proxy_rule){.act = PROXY_STALL_REQUEST, .at = 70000});
     assert_int_equal(put(f, "/a", 32 << 20, "Expect:"), CURLE_OPERATION_TIMEDOUT);
-    assert_int_equal(f->server.requests, 1);
+    assert_int_equal(f->server.requests, 3);
 }
 
 static void answers_break(void **state)
