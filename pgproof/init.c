@@ -64,7 +64,12 @@ static enum rc refuse_foreign(struct store *s, struct error *err)
     error_set(err, RC_REFUSED, "the place is not empty, and it holds no repository: there is %s",
               first.text);
     error_on(err, "%s", s->where);
-    return error_now(err, "give an empty or new directory as 'path' in section [repository]");
+    return error_now(err, "give an empty or new place in section [repository]");
+}
+
+static bool is_directory(const struct app *a)
+{
+    return str_eq(a->config->repository_type, "posix");
 }
 
 /* in->repo stays NULL where there is none and one may be made. */
@@ -73,9 +78,11 @@ static enum rc look_for_repository(struct init *in, struct error *err)
     CLEANUP_STORE struct store *s = NULL;
     struct store_info info;
 
-    TRY(config_need(in->app->config, "repository", "path", err));
-    if (!file_exists(in->app->config->repository_path))
-        return RC_OK;
+    if (is_directory(in->app)) {
+        TRY(config_need(in->app->config, "repository", "path", err));
+        if (!file_exists(in->app->config->repository_path))
+            return RC_OK;
+    }
     TRY(app_open_store(in->app, false, &s, err));
     enum rc rc = store_head(s, REPOSITORY_OBJECT, &info, err);
     if (rc == RC_NOT_FOUND)
@@ -90,7 +97,8 @@ static enum rc create_repository(struct init *in, struct error *err)
 {
     CLEANUP_STORE struct store *s = NULL;
 
-    TRY(owner_make_directory(in->data_directory, in->app->config->repository_path, err));
+    if (is_directory(in->app))
+        TRY(owner_make_directory(in->data_directory, in->app->config->repository_path, err));
     TRY(app_open_store(in->app, true, &s, err));
     TRY(repo_create(s, err));
     struct store *given = s;
@@ -148,13 +156,14 @@ static void print_done(const struct init *in, bool known, bool dry_run)
 {
     const struct server_facts *f = &in->facts;
     const struct config *c = in->app->config;
+    CLEANUP_FREE char *where = app_repository_where(in->app);
     const char *would = dry_run ? "would be " : "";
 
     printf("Server      PostgreSQL %u.%u%s, %s\n", f->version_num / 10000, f->version_num % 10000,
            f->in_recovery ? ", a standby" : "", f->data_directory);
     printf("            system identifier %" PRIu64 ", data checksums %s\n", f->system_identifier,
            f->data_checksums ? "on" : "OFF: damage in pages can't be seen by a backup");
-    printf("Repository  %s: %s%s\n", c->repository_path, in->repo && !in->created ? "" : would,
+    printf("Repository  %s: %s%s\n", where, in->repo && !in->created ? "" : would,
            in->repo && !in->created ? "was there already" : "created");
     printf("Cluster     %s: %s%s\n", c->cluster, known ? "" : would,
            known ? "registered already" : "registered");

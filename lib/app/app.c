@@ -107,7 +107,7 @@ static enum rc load_config(const struct app_tool *tool, const struct arguments *
     CLEANUP(cleanup_config) struct config *c = NULL;
 
     TRY(config_load(&q, &c, err));
-    if (tool->needs_config && !c->path && !c->repository_path) {
+    if (tool->needs_config && !c->path && !c->repository_path && !c->s3.bucket) {
         error_set(err, RC_CONFIG,
                   "there is no configuration file, and neither the environment nor the command "
                   "line names a repository");

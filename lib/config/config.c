@@ -267,6 +267,33 @@ static uint32_t processor_count(void)
     return (uint32_t)CPU_COUNT(&set);
 }
 
+static void fill_s3(struct config *c)
+{
+    struct config_s3 *s = &c->s3;
+    const char *as_of = text_of(c, "repository", "as-of");
+    struct error ignored;
+
+    s->endpoint = text_of(c, "repository", "endpoint");
+    s->region = text_of(c, "repository", "region");
+    s->bucket = text_of(c, "repository", "bucket");
+    s->prefix = text_of(c, "repository", "prefix");
+    s->uri_style = text_of(c, "repository", "uri-style");
+    s->ca_file = text_of(c, "repository", "ca-file");
+    s->access_key_id = text_of(c, "repository", "access-key-id");
+    s->secret_access_key = text_of(c, "repository", "secret-access-key");
+    s->session_token = text_of(c, "repository", "session-token");
+    s->profile = text_of(c, "repository", "profile");
+    s->connect_timeout_seconds = (uint32_t)seconds_of(c, "repository", NULL, "connect-timeout");
+    s->stall_timeout_seconds = (uint32_t)seconds_of(c, "repository", NULL, "stall-timeout");
+    s->retry_timeout_seconds = (uint32_t)seconds_of(c, "repository", NULL, "retry-timeout");
+    s->sse = text_of(c, "repository", "sse");
+    s->sse_kms_key_id = text_of(c, "repository", "sse-kms-key-id");
+    s->sse_c_key_file = text_of(c, "repository", "sse-c-key-file");
+    s->object_lock = text_of(c, "repository", "object-lock");
+    if (as_of)
+        BUG_IF(moment_parse(as_of, &c->repository_as_of, &ignored) != RC_OK);
+}
+
 static enum rc fill_tiers(struct config *c, struct error *err)
 {
     for (size_t i = 0; i < c->tier_count; i++) {
@@ -274,6 +301,7 @@ static enum rc fill_tiers(struct config *c, struct error *err)
 
         t->keep_seconds = seconds_of(c, "tier", t->name, "keep");
         t->type = setting_find(c, "tier", t->name, "type")->text;
+        t->storage_class = setting_find(c, "tier", t->name, "storage-class")->text;
         if (t->keep_seconds >= 0)
             continue;
         error_set(err, RC_CONFIG, "tier '%s' does not say how long its backups are kept", t->name);
@@ -302,6 +330,7 @@ static enum rc fill(struct config *c, struct error *err)
     c->pg_bindir = text_of(c, "cluster", "pg-bindir");
     c->repository_type = text_of(c, "repository", "type");
     c->repository_path = text_of(c, "repository", "path");
+    fill_s3(c);
     c->jobs = (uint32_t)number_of(c, "backup", "jobs");
     if (c->jobs == 0)
         c->jobs = processor_count();

@@ -9,6 +9,7 @@
 #define PGPROOF_CONFIG_CONFIG_H
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 #include <stdbool.h>
@@ -17,7 +18,16 @@
 
 #define CONFIG_DEFAULT_PATH "/etc/pgproof/pgproof.conf"
 
-enum option_type { OPT_TEXT, OPT_PATH, OPT_UINT, OPT_SIZE, OPT_DURATION, OPT_BOOL, OPT_CHOICE };
+enum option_type {
+    OPT_TEXT,
+    OPT_PATH,
+    OPT_UINT,
+    OPT_SIZE,
+    OPT_DURATION,
+    OPT_BOOL,
+    OPT_CHOICE,
+    OPT_MOMENT, /* with an offset or zone */
+};
 enum option_flags { OPT_SECRET = 1 };
 
 /* One row: from it come the parser, `pgproof config`, --help and docs/configuration.md. */
@@ -66,7 +76,19 @@ bool setting_is_secret(const struct setting *s);
 struct tier {
     const char *name;
     int64_t keep_seconds;
-    const char *type; /* "full", "incr", "auto" */
+    const char *type;          /* "full", "incr", "auto" */
+    const char *storage_class; /* of its data packs; NULL: the storage's usual one */
+};
+
+/* [repository] where type is s3; texts are NULL where they are not set. */
+struct config_s3 {
+    const char *endpoint, *region, *bucket, *prefix, *ca_file;
+    const char *uri_style; /* "auto", "path", "virtual" */
+    const char *access_key_id, *secret_access_key, *session_token, *profile;
+    uint32_t connect_timeout_seconds, stall_timeout_seconds, retry_timeout_seconds;
+    const char *sse; /* "none", "s3", "kms", "c" */
+    const char *sse_kms_key_id, *sse_c_key_file;
+    const char *object_lock; /* "off", "governance", "compliance" */
 };
 
 struct config {
@@ -78,7 +100,9 @@ struct config {
     const char *pg_bindir; /* NULL: look for it */
 
     const char *repository_type;
-    const char *repository_path; /* NULL: not set */
+    const char *repository_path; /* posix; NULL: not set */
+    moment_us repository_as_of;  /* 0: as it is now */
+    struct config_s3 s3;
 
     uint32_t jobs; /* 0 in the file: the number of cores */
     int zstd_level;

@@ -60,6 +60,7 @@ static enum rc check_duration(const struct option *o, const char *value, struct 
 
 enum rc option_check(const struct option *o, const char *value, struct error *err)
 {
+    moment_us moment;
     uint64_t n;
     bool b;
 
@@ -80,6 +81,10 @@ enum rc option_check(const struct option *o, const char *value, struct error *er
         return parse_bool(value, &b) ? RC_OK : refuse(o, value, "on or off", err);
     case OPT_CHOICE:
         return check_choice(o, value, err);
+    case OPT_MOMENT:
+        return moment_parse(value, &moment, err) == RC_OK
+                   ? RC_OK
+                   : refuse(o, value, "a moment such as '2026-11-21 14:30:00 UTC'", err);
     }
     BUG("option type %d", (int)o->type);
 }
