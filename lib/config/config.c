@@ -217,11 +217,17 @@ static const struct setting *setting_find(const struct config *c, const char *se
     return NULL;
 }
 
-static const char *text_of(const struct config *c, const char *section, const char *key)
+static const char *named_text(const struct config *c, const char *section, const char *name,
+                              const char *key)
 {
-    const struct setting *s = setting_find(c, section, NULL, key);
+    const struct setting *s = setting_find(c, section, name, key);
 
     return s ? s->text : NULL;
+}
+
+static const char *text_of(const struct config *c, const char *section, const char *key)
+{
+    return named_text(c, section, NULL, key);
 }
 
 /* -1 where it isn't set. Values were checked when they were given. */
@@ -300,8 +306,8 @@ static enum rc fill_tiers(struct config *c, struct error *err)
         struct tier *t = &c->tiers[i];
 
         t->keep_seconds = seconds_of(c, "tier", t->name, "keep");
-        t->type = setting_find(c, "tier", t->name, "type")->text;
-        t->storage_class = setting_find(c, "tier", t->name, "storage-class")->text;
+        t->type = named_text(c, "tier", t->name, "type");
+        t->storage_class = named_text(c, "tier", t->name, "storage-class");
         if (t->keep_seconds >= 0)
             continue;
         error_set(err, RC_CONFIG, "tier '%s' does not say how long its backups are kept", t->name);

@@ -76,7 +76,7 @@ static enum rc find_place(const struct aws_chain *c, struct place *ret, struct e
     const char *endpoint = named_endpoint(c);
     CLEANUP_FREE char *region = aws_chain_region(c);
 
-    if (region && !is_label(region)) {
+    if (!endpoint && region && !is_label(region)) {
         error_set(err, RC_CONFIG, "the region's name is none");
         error_on(err, "\"%s\"", region);
         return error_now(err, "write it as in eu-central-1");
