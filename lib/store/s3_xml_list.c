@@ -93,11 +93,9 @@ static enum rc read_page(const void *xml, size_t len, struct page_reader *r, str
     struct s3_page *p = &r->page;
 
     TRY(xml_walk(xml, len, &events, r, err));
-    TRY(decode("NextKeyMarker", r->key_marker, r->url_encoded, p->key_marker, sizeof(p->key_marker),
-               err));
     if (!r->says_truncated)
         return error_set(err, RC_STORAGE, "the listing does not say whether it goes on");
-    if (p->truncated && !p->token[0] && !p->key_marker[0])
+    if (p->truncated && !p->token[0] && !r->key_marker[0])
         return error_set(err, RC_STORAGE, "the listing goes on, but does not say where");
     return RC_OK;
 }
