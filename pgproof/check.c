@@ -56,7 +56,7 @@ static enum rc check_configuration(struct check *c, struct error *err)
     const struct config *config = c->app->config;
     const char *timeout = app_value(c->app, "timeout");
 
-    TRY(config_need(config, "repository", "path", err));
+    TRY(app_need_repository(c->app, err));
     c->timeout_seconds = config->archive_timeout_seconds;
     if (timeout && (!parse_duration(timeout, &c->timeout_seconds) || c->timeout_seconds < 1)) {
         error_set(err, RC_USAGE, "the timeout must be a duration such as 90s or 10m");

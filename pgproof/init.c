@@ -78,11 +78,8 @@ static enum rc look_for_repository(struct init *in, struct error *err)
     CLEANUP_STORE struct store *s = NULL;
     struct store_info info;
 
-    if (is_directory(in->app)) {
-        TRY(config_need(in->app->config, "repository", "path", err));
-        if (!file_exists(in->app->config->repository_path))
-            return RC_OK;
-    }
+    if (is_directory(in->app) && !file_exists(in->app->config->repository_path))
+        return RC_OK;
     TRY(app_open_store(in->app, false, &s, err));
     enum rc rc = store_head(s, REPOSITORY_OBJECT, &info, err);
     if (rc == RC_NOT_FOUND)
@@ -197,7 +194,7 @@ static enum rc steps(struct init *in, struct error *err)
 {
     bool dry_run = app_switch(in->app, "dry-run"), known;
 
-    TRY(config_need(in->app->config, "repository", "path", err));
+    TRY(app_need_repository(in->app, err));
     TRY(check_server(in, err));
     TRY(look_for_repository(in, err));
     TRY(look_for_system(in, &known, err));

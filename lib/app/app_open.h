@@ -10,6 +10,8 @@
 /* The configured repository's store; create: make the directory where it can. */
 MUST_CHECK enum rc app_open_store(const struct app *a, bool create, struct store **ret,
                                   struct error *err);
+/* RC_CONFIG where [repository] lacks what its type needs. */
+MUST_CHECK enum rc app_need_repository(const struct app *a, struct error *err);
 /* Where that is, for people: "/var/lib/pgproof", "s3://bucket/prefix". malloc'ed. */
 char *app_repository_where(const struct app *a);
 MUST_CHECK enum rc app_open_repo(const struct app *a, struct repo **ret, struct error *err);

@@ -110,7 +110,6 @@ static enum rc open_s3(const struct config *c, struct store **ret, struct error 
     uint8_t key[SSE_C_KEY_BYTES];
     enum rc rc;
 
-    TRY(check_s3(c, err));
     fill_s3(&c->s3, &o.s3);
     if (o.s3.sse == S3_SSE_C) {
         TRY(read_key(c->s3.sse_c_key_file, key, err));
@@ -126,28 +125,42 @@ static enum rc open_posix(const struct config *c, bool create, struct store **re
 {
     struct store_options o = {.type = STORE_POSIX, .path = c->repository_path, .create = create};
 
+    return store_open(&o, ret, err);
+}
+
+static enum rc check_posix(const struct config *c, struct error *err)
+{
     TRY(config_need(c, "repository", "path", err));
     if (c->repository_as_of) {
         error_set(err, RC_CONFIG, "a directory keeps no versions, so it can't be read as it was");
         error_on(err, "as-of in section [repository]");
         return error_now(err, "leave it out; it is for versioned S3 buckets");
     }
-    return store_open(&o, ret, err);
+    return RC_OK;
+}
+
+static bool is_s3(const struct config *c)
+{
+    return str_eq(c->repository_type, "s3");
+}
+
+enum rc app_need_repository(const struct app *a, struct error *err)
+{
+    return is_s3(a->config) ? check_s3(a->config, err) : check_posix(a->config, err);
 }
 
 enum rc app_open_store(const struct app *a, bool create, struct store **ret, struct error *err)
 {
-    const struct config *c = a->config;
-
-    return str_eq(c->repository_type, "s3") ? open_s3(c, ret, err)
-                                            : open_posix(c, create, ret, err);
+    TRY(app_need_repository(a, err));
+    return is_s3(a->config) ? open_s3(a->config, ret, err)
+                            : open_posix(a->config, create, ret, err);
 }
 
 char *app_repository_where(const struct app *a)
 {
     const struct config *c = a->config;
 
-    if (!str_eq(c->repository_type, "s3"))
+    if (!is_s3(c))
         return str_dup(c->repository_path ? c->repository_path : "");
     return str_printf("s3://%s%s%s", c->s3.bucket ? c->s3.bucket : "", c->s3.prefix ? "/" : "",
                       c->s3.prefix ? c->s3.prefix : "");

@@ -155,7 +155,7 @@ static void test_defaults(void **state)
     assert_int_equal(f->config->archive_timeout_seconds, 600);
     assert_string_equal(f->config->scratch_directory, "/var/tmp");
     assert_int_equal(find(f->config, "", "keep")->origin, ORIGIN_DEFAULT);
-    assert_int_equal(f->config->setting_count, config_option_count + 2 * 2);
+    assert_int_equal(f->config->setting_count, config_option_count + 3 * 2);
 }
 
 static void test_every_mistake_names_its_line(void **state)
@@ -175,7 +175,7 @@ static void test_every_mistake_names_its_line(void **state)
     expect_error(f, "[cluster:Big]\n", 1, "'Big' can't be", "");
     expect_error(f, "[tier:a_b]\nkeep=1d\n", 1, "'a_b' can't be", "");
     expect_error(f, "[wal]\nkeep = 7d\nkeep = 8d\n", 3, "given twice, first at", "remove");
-    expect_error(f, "[repository]\ntype = s3\n", 2, "must be one of: posix", "");
+    expect_error(f, "[repository]\ntype = ftp\n", 2, "must be one of: posix, s3", "");
     expect_error(f, "[repository]\npath = r\n", 2, "absolute path", "");
     expect_error(f, "[repository]\npath =\n", 2, "has no value", "");
     expect_error(f, "[wal]\nkeep = 7 parsecs\n", 2, "a duration such as", "");
