@@ -153,10 +153,11 @@ static enum rc ask_again(const struct aws_credentials *c, struct aws_found *ret,
  * already may be so by our clock only: the server decides, and it is asked again soon. */
 static moment_us time_to_renew(moment_us now, moment_us expires)
 {
-    moment_us left = expires - now;
+    moment_us left;
 
     if (expires == MOMENT_NONE)
         return MOMENT_NONE;
+    left = expires - now;
     if (left < 2 * RENEW_AGAIN)
         return now + RENEW_AGAIN;
     return now + (left - RENEW_BEFORE > left / 2 ? left - RENEW_BEFORE : left / 2);
