@@ -1,4 +1,5 @@
 /* pgproof config: every value in force, and where it comes from. */
+#include "app/app_open.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "pgproof/commands.h"
@@ -65,7 +66,20 @@ static json_t *setting_json(const struct setting *s)
     return o;
 }
 
-static void print_json(const struct config *c)
+/* *ret stays NULL where the storage needs no credentials. */
+static enum rc find_credentials(const struct app *a, char **ret, struct error *err)
+{
+    CLEANUP_STORE struct store *s = NULL;
+    enum rc rc;
+
+    if (!str_eq(a->config->repository_type, "s3"))
+        return RC_OK;
+    TRY(app_open_store(a, false, &s, err));
+    rc = store_credentials(s, ret, err);
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+static void print_json(const struct config *c, const char *credentials)
 {
     CLEANUP_JSON json_t *o = json_object();
     json_t *settings = json_array();
@@ -79,28 +93,37 @@ static void print_json(const struct config *c)
     for (size_t i = 0; i < c->setting_count; i++)
         json_array_append_new(settings, setting_json(&c->settings[i]));
     json_object_set_new(o, "settings", settings);
+    if (credentials)
+        json_set_bytes(o, "credentials", credentials);
     json_dumpf(o, stdout, JSON_INDENT(2));
     printf("\n");
 }
 
+/* The settings are shown also where the credentials can't be found: they tell why. */
 static enum rc run(struct app *a, int *exit_code, struct error *err)
 {
+    CLEANUP_FREE char *credentials = NULL;
+    enum rc rc = find_credentials(a, &credentials, err);
+
     (void)exit_code;
-    (void)err;
     if (a->json)
-        print_json(a->config);
+        print_json(a->config, credentials);
     else
         print_text(a->config);
-    return RC_OK;
+    if (credentials && !a->json)
+        printf("\n; credentials: %s\n", credentials);
+    return rc;
 }
 
 const struct app_tool config_tool = {
     .name = "pgproof config",
     .summary = "what is in force, and where each value comes from",
     .usage = "[options]",
-    .details = "Prints every option of the configuration with its value and its origin: the file "
-               "and line, the environment variable, the command line, or the default. Secrets are "
-               "masked. The output is a configuration file again.",
+    .details =
+        "Prints every option of the configuration with its value and its origin: the file "
+        "and line, the environment variable, the command line, or the default. Secrets are "
+        "masked. The output is a configuration file again. For an S3 repository it also says "
+        "which link of the chain gives the credentials, never what they are.",
     .examples = "pgproof config\npgproof config --json --cluster=reports\n",
     .has_json = true,
     .run = run,

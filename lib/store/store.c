@@ -188,6 +188,14 @@ enum rc store_lock(struct store *s, const char *name, moment_us until, struct er
     return s->ops->lock ? s->ops->lock(s, name, until, err) : RC_OK;
 }
 
+enum rc store_credentials(struct store *s, char **ret, struct error *err)
+{
+    if (s->ops->credentials)
+        return s->ops->credentials(s, ret, err);
+    error_set(err, RC_NOT_FOUND, "this storage has no credentials");
+    return error_on(err, "%s", s->where);
+}
+
 enum rc store_examine(struct store *s, store_finding_fn *fn, void *ctx, struct error *err)
 {
     return s->ops->examine(s, fn, ctx, err);

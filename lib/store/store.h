@@ -123,6 +123,8 @@ struct store_ops {
     /* NULL: the storage has no locks */
     enum rc (*lock)(struct store *s, const char *name, moment_us until, struct error *err);
     enum rc (*examine)(struct store *s, store_finding_fn *fn, void *ctx, struct error *err);
+    /* NULL: the storage has none */
+    enum rc (*credentials)(struct store *s, char **ret, struct error *err);
     enum rc (*sweep)(struct store *s, moment_us before, unsigned *ret_removed, struct error *err);
     enum rc (*dup)(struct store *s, struct store **ret, struct error *err);
     void (*close)(struct store *s);
@@ -175,6 +177,10 @@ MUST_CHECK enum rc store_remove_many(struct store *s, const char *const *names, 
  * has no locks or they are not switched on. */
 MUST_CHECK enum rc store_lock(struct store *s, const char *name, moment_us until,
                               struct error *err);
+
+/* Where the credentials come from, never what they are; malloc'ed. RC_NOT_FOUND where the storage
+ * has none. */
+MUST_CHECK enum rc store_credentials(struct store *s, char **ret, struct error *err);
 
 /* Find out what this storage does, by trying it with objects of the driver's own below the
  * repository's root. An error only where nothing could be found out. */

@@ -41,6 +41,11 @@ static void s3_close(struct store *store)
 
 static enum rc s3_dup(struct store *store, struct store **ret, struct error *err);
 
+static enum rc s3_credentials(struct store *store, char **ret, struct error *err)
+{
+    return aws_credentials_describe(s3_store_of(store)->shared->credentials, ret, err);
+}
+
 static const struct store_ops s3_ops = {
     .driver = "s3",
     .put = s3_put,
@@ -51,6 +56,7 @@ static const struct store_ops s3_ops = {
     .remove_many = s3_remove_many,
     .lock = s3_lock,
     .examine = s3_examine,
+    .credentials = s3_credentials,
     .sweep = s3_sweep,
     .dup = s3_dup,
     .close = s3_close,

@@ -215,6 +215,11 @@ static enum rc fault_lock(struct store *s, const char *name, moment_us until, st
     return store_lock(fault_store_of(s)->inner, name, until, err);
 }
 
+static enum rc fault_credentials(struct store *s, char **ret, struct error *err)
+{
+    return store_credentials(fault_store_of(s)->inner, ret, err);
+}
+
 static enum rc fault_examine(struct store *s, store_finding_fn *fn, void *ctx, struct error *err)
 {
     return store_examine(fault_store_of(s)->inner, fn, ctx, err);
@@ -252,6 +257,7 @@ static const struct store_ops fault_ops = {
     .remove_many = store_remove_each, /* each is an operation of its own */
     .lock = fault_lock,
     .examine = fault_examine,
+    .credentials = fault_credentials,
     .sweep = fault_sweep,
     .dup = fault_dup,
     .close = fault_close,
