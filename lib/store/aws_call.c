@@ -45,22 +45,30 @@ enum rc aws_call(const struct aws_call *q, struct buf *to, struct http_answer *a
     return error_prefix(err, "could not ask the %s for credentials", q->service);
 }
 
-/* The code and message of an XML answer, else the answer as it is; nothing of one that repeats the
- * secret that it was sent. */
-static char *words_of(const struct aws_call *q, const struct http_answer *a)
+/* Services quote what they were sent: a signature that does not fit comes with all headers. */
+static bool quotes_secret(const struct aws_call *q, const struct buf *text)
+{
+    for (size_t i = 0; i < sizeof(q->secrets) / sizeof(*q->secrets); i++) {
+        const char *secret = q->secrets[i];
+
+        if (secret && memmem(text->data, text->len, secret, strlen(secret)))
+            return true;
+    }
+    return false;
+}
+
+/* The code and message of an XML answer, else how the answer begins; malloc'ed. */
+static char *words_of(const struct aws_call *q, const struct buf *text)
 {
     char code[128], message[256];
     struct error none;
-    struct buf raw = a->problem;
 
-    if (raw.len == 0)
+    if (text->len == 0 || quotes_secret(q, text))
         return str_dup("");
-    if (q->secret && memmem(raw.data, raw.len, q->secret, strlen(q->secret)))
-        return str_dup("");
-    if (s3_xml_text(raw.data, raw.len, "Code", code, sizeof(code), &none) == RC_OK &&
-        s3_xml_text(raw.data, raw.len, "Message", message, sizeof(message), &none) == RC_OK)
+    if (s3_xml_text(text->data, text->len, "Code", code, sizeof(code), &none) == RC_OK &&
+        s3_xml_text(text->data, text->len, "Message", message, sizeof(message), &none) == RC_OK)
         return str_printf("%s: %s", code, message);
-    return str_printf("%.*s", (int)(raw.len < 200 ? raw.len : 200), (const char *)raw.data);
+    return str_printf("%.*s", (int)(text->len < 200 ? text->len : 200), (const char *)text->data);
 }
 
 static bool is_passing(const struct http_answer *a, const char *words)
@@ -71,7 +79,7 @@ static bool is_passing(const struct http_answer *a, const char *words)
 
 enum rc aws_call_refused(const struct aws_call *q, const struct http_answer *a, struct error *err)
 {
-    CLEANUP_FREE char *words = words_of(q, a);
+    CLEANUP_FREE char *words = words_of(q, &a->problem);
     CLEANUP_FREE char *shown = str_printable(words);
 
     error_set(err, RC_STORAGE, "the %s gave no credentials: HTTP status %d%s%s", q->service,

@@ -101,10 +101,13 @@ static bool is_asked(const struct aws_chain *c, int link)
     return !only_profile || links[link].ask == aws_link_profile;
 }
 
-static enum rc no_link_has_keys(const struct buf *asked, struct error *err)
+static enum rc no_link_has_keys(const struct aws_chain *c, const struct buf *asked,
+                                struct error *err)
 {
     error_set(err, RC_CONFIG, "there are no credentials for S3");
     error_on(err, "%.*s", (int)asked->len, (const char *)asked->data);
+    if (c->profile)
+        return error_now(err, "give the profile keys, a role_arn or a credential_process");
     return error_now(err, "set access-key-id and secret-access-key in [repository], or "
                           "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or one "
                           "of the others");
@@ -127,7 +130,7 @@ static enum rc ask_all(const struct aws_chain *c, int *ret_link, struct aws_foun
         TRY(buf_printf(&asked, err, "%s%s: %s", asked.len ? "; " : "", links[i].name, ret->from));
         aws_found_done(ret);
     }
-    return no_link_has_keys(&asked, err);
+    return no_link_has_keys(c, &asked, err);
 }
 
 /* Which link gives the keys is decided once. */

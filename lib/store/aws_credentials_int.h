@@ -80,7 +80,7 @@ struct aws_call {
     const char *method, *url;
     const char *const *headers; /* NULL-terminated, or NULL */
     const char *body;           /* or NULL */
-    const char *secret;         /* what the request holds and no error may: or NULL */
+    const char *secrets[2];     /* what the request holds and no error may; or NULL */
     const char *ca_file;        /* or NULL */
     bool nearby;                /* on this machine or its link: no proxy, and fast or not at all */
 };

@@ -137,7 +137,7 @@ enum rc aws_link_container(const struct aws_chain *c, struct aws_found *ret, str
         .method = "GET",
         .url = url,
         .headers = headers,
-        .secret = token,
+        .secrets = {token},
         .ca_file = aws_chain_env(c, "AWS_CA_BUNDLE"),
         .nearby = str_starts(url, "http://"),
     };

@@ -24,8 +24,7 @@
 struct walk {
     const struct aws_chain *chain;
     struct aws_profiles *profiles;
-    const char *names[SOURCES_MAX]; /* the profiles on the way, the first one first */
-    size_t depth;
+    unsigned depth; /* how many source profiles led here */
 };
 
 /* The home directory as the user has it, or NULL. */
@@ -262,19 +261,9 @@ static enum rc from_settings(struct walk *w, const char *name, bool as_source,
     return aws_found_nothing(ret, "profile %s has no credentials", name);
 }
 
-static bool was_here(const struct walk *w, const char *name)
-{
-    for (size_t i = 0; i < w->depth; i++)
-        if (str_eq(w->names[i], name))
-            return true;
-    return false;
-}
-
 static enum rc from_profile(struct walk *w, const char *name, struct aws_found *ret,
                             struct error *err)
 {
-    bool again = was_here(w, name);
-
     if (!aws_profiles_has(w->profiles, name)) {
         error_set(err, RC_CONFIG, "there is no such profile in the shared files");
         error_now(err,
@@ -283,12 +272,11 @@ static enum rc from_profile(struct walk *w, const char *name, struct aws_found *
                   name, name);
         return on_profile(name, err);
     }
-    if ((again && !find(w, name, "aws_access_key_id")) || w->depth == SOURCES_MAX) {
+    if (w->depth++ == SOURCES_MAX) {
         error_set(err, RC_CONFIG, "the source profiles go round in a circle, or are more than %d",
                   SOURCES_MAX);
         return on_profile(name, err);
     }
-    w->names[w->depth++] = name;
     if (from_settings(w, name, w->depth > 1, ret, err) == RC_OK)
         return RC_OK;
     return on_profile(name, err);

@@ -13,6 +13,7 @@
 #define ANSWER_MAX_BYTES (64u << 10)
 #define TOKEN_MAX_BYTES  16384
 #define FORM             "Content-Type: application/x-www-form-urlencoded"
+#define NO_EXPECT        "Expect:" /* libcurl would wait a second for a server's 100 */
 
 /* Where the token service is, and what a signature says about it. */
 struct place {
@@ -136,7 +137,7 @@ static enum rc parse_answer(const struct buf *xml, struct aws_found *ret, struct
 
 static enum rc exchange(const struct aws_chain *c, const struct place *p,
                         const char *const *headers, const char *body, const char *secret,
-                        struct aws_found *ret, struct error *err)
+                        const char *token, struct aws_found *ret, struct error *err)
 {
     struct aws_call q = {
         .service = "token service",
@@ -144,7 +145,7 @@ static enum rc exchange(const struct aws_chain *c, const struct place *p,
         .url = p->url,
         .headers = headers,
         .body = body,
-        .secret = secret,
+        .secrets = {secret, token},
         .ca_file = c->ca_file ? c->ca_file : aws_chain_env(c, "AWS_CA_BUNDLE"),
     };
     CLEANUP_SECRET_BUF struct buf xml = BUF_INIT(ANSWER_MAX_BYTES);
@@ -174,7 +175,7 @@ enum rc aws_sts_web_identity(const struct aws_chain *c, const struct aws_role *r
     CLEANUP(place_done) struct place p = {0};
     CLEANUP_SECRET char *token = NULL;
     CLEANUP_SECRET_BUF struct buf body = BUF_INIT(BODY_MAX_BYTES);
-    const char *const headers[] = {FORM, NULL};
+    const char *const headers[] = {FORM, NO_EXPECT, NULL};
     const char *text;
 
     TRY(aws_token_read(token_path, &token, err));
@@ -189,12 +190,13 @@ enum rc aws_sts_web_identity(const struct aws_chain *c, const struct aws_role *r
     };
     size_t count = sizeof(params) / sizeof(*params) - !r->duration_seconds;
     TRY(form_body(params, count, &body, &text, err));
-    return exchange(c, &p, headers, text, token, ret, err);
+    return exchange(c, &p, headers, text, token, NULL, ret, err);
 }
 
-/* The headers of a signed request: Host, content type, date, digest, token, signature. */
+/* The headers of a signed request: Host, content type, date, digest, token, signature, and one that
+ * is not sent. */
 struct signed_headers {
-    char *lines[7]; /* NULL-terminated; owned */
+    char *lines[8]; /* NULL-terminated; owned */
 };
 
 static void signed_headers_done(struct signed_headers *h)
@@ -231,7 +233,8 @@ static enum rc sign(const struct place *p, const struct aws_keys *by, const char
         *line++ = str_printf("x-amz-security-token: %s", by->session_token);
     TRY(aws_authorize(by, &r, &signature, err));
     TRY(buf_cstr(&signature, &text, err));
-    *line = str_printf("Authorization: %s", text);
+    *line++ = str_printf("Authorization: %s", text);
+    *line = str_dup(NO_EXPECT);
     return RC_OK;
 }
 
@@ -257,6 +260,6 @@ enum rc aws_sts_assume_role(const struct aws_chain *c, const struct aws_role *r,
     TRY(find_place(c, &p, err));
     TRY(form_body(params, count, &body, &text, err));
     TRY(sign(&p, by, text, &headers, err));
-    return exchange(c, &p, (const char *const *)headers.lines, text, by->secret_access_key, ret,
-                    err);
+    return exchange(c, &p, (const char *const *)headers.lines, text, by->secret_access_key,
+                    by->session_token, ret, err);
 }
