@@ -1,9 +1,7 @@
 /* The JSON of services and programs that give credentials. */
+#include "fuzz/fuzz.h"
+
 #include "store/aws_credentials_int.h"
-
-#include <stdint.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {

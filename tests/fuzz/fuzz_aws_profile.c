@@ -1,9 +1,7 @@
 /* The AWS tools' files of profiles. */
+#include "fuzz/fuzz.h"
+
 #include "store/aws_profile.h"
-
-#include <stdint.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
