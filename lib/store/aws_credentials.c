@@ -10,6 +10,7 @@
 #define SECOND       1000000LL
 #define RENEW_BEFORE (300 * SECOND) /* the end */
 #define RENEW_AGAIN  (30 * SECOND)  /* after it failed while the old ones last */
+#define SHARE_BELOW  (1 * SECOND)   /* a failure's age: for those who waited for that attempt */
 
 extern char **environ;
 
@@ -59,7 +60,7 @@ struct aws_credentials *aws_credentials_new(const struct aws_credentials_options
     pthread_mutex_init(&c->lock, NULL);
     c->link = -1;
     c->found = AWS_FOUND_INIT;
-    c->renew_at = MOMENT_NONE;
+    c->renew_at = c->failed_at = MOMENT_NONE;
     return c;
 }
 
@@ -173,6 +174,7 @@ static void adopt(struct aws_credentials *c, struct aws_found *fresh)
     c->found = *fresh;
     *fresh = AWS_FOUND_INIT;
     c->renew_at = time_to_renew(c->now(), c->found.expires);
+    c->failed_at = MOMENT_NONE;
     c->refused = c->warned = false;
     log_debug("S3 credentials: %s", c->found.from);
 }
@@ -193,26 +195,49 @@ static bool can_wait(struct aws_credentials *c, enum rc rc, const struct error *
     return true;
 }
 
-/* With the lock held. */
-static enum rc refresh(struct aws_credentials *c, struct error *err)
+static bool is_due(const struct aws_credentials *c)
+{
+    return c->link < 0 || c->refused || (c->renew_at != MOMENT_NONE && c->now() >= c->renew_at);
+}
+
+static bool has_just_failed(const struct aws_credentials *c)
+{
+    moment_us now = c->now(); /* which may have been set back */
+
+    return c->failed_at != MOMENT_NONE && now >= c->failed_at && now - c->failed_at < SHARE_BELOW;
+}
+
+static enum rc fetch(struct aws_credentials *c, struct error *err)
 {
     CLEANUP_AWS_FOUND struct aws_found fresh = AWS_FOUND_INIT;
-    struct error e = {0};
     int link = c->link;
-    bool due = link < 0 || c->refused || (c->renew_at != MOMENT_NONE && c->now() >= c->renew_at);
 
-    if (!due)
-        return RC_OK;
-    enum rc rc = link < 0 ? ask_all(&c->chain, &link, &fresh, &e) : ask_again(c, &fresh, &e);
-    if (rc != RC_OK && can_wait(c, rc, &e))
-        return RC_OK;
-    if (rc != RC_OK) {
-        *err = e;
-        return rc;
-    }
+    TRY(link < 0 ? ask_all(&c->chain, &link, &fresh, err) : ask_again(c, &fresh, err));
     c->link = link;
     adopt(c, &fresh);
     return RC_OK;
+}
+
+/* With the lock held. */
+static enum rc refresh(struct aws_credentials *c, struct error *err)
+{
+    struct error e = {0};
+
+    if (!is_due(c))
+        return RC_OK;
+    if (has_just_failed(c)) {
+        *err = c->failure;
+        return err->rc;
+    }
+    enum rc rc = fetch(c, &e);
+    if (rc == RC_OK || can_wait(c, rc, &e))
+        return RC_OK;
+    if (rc != RC_CANCELLED) {
+        c->failed_at = c->now();
+        c->failure = e;
+    }
+    *err = e;
+    return rc;
 }
 
 static void copy_keys(const struct aws_keys *from, struct aws_keys *to)

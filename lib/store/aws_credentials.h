@@ -12,9 +12,18 @@
  * fails is an error: no later link stands in for it, so that nobody works with keys that he did not
  * mean.
  *
- * Temporary credentials are fetched again five minutes before they end, and when a server says that
- * they have ended. One struct is shared by all handles of a process; it may be used by any thread.
- * Secrets never appear in errors or logs, and are wiped when they are freed.
+ * A profile may hold keys, a role_arn with source_profile, credential_source or
+ * web_identity_token_file, or a credential_process. The token service is AWS's of the region, or
+ * AWS_ENDPOINT_URL_STS, or AWS_ENDPOINT_URL.
+ *
+ * Temporary credentials are fetched again five minutes before they end (after half of their time,
+ * where less than ten are left), and when a server says that they have ended. Where that fails, the
+ * old ones go on while they last, with one warning in the log. Whichever link gave the first ones
+ * gives all later ones.
+ *
+ * One struct is shared by all handles of a process; it may be used by any thread. While one thread
+ * fetches, the others wait, and share its result. Secrets never appear in errors or logs, and our
+ * own copies of them are wiped when they are freed.
  */
 #ifndef PGPROOF_STORE_AWS_CREDENTIALS_H
 #define PGPROOF_STORE_AWS_CREDENTIALS_H
@@ -29,7 +38,7 @@ struct aws_credentials_options {
     const char *session_token;
     const char *profile;      /* NULL: the chain decides */
     const char *region;       /* for the token service; NULL: see aws_credentials_region */
-    const char *ca_file;      /* for the token service; NULL: the system's */
+    const char *ca_file;      /* for the token service; NULL: AWS_CA_BUNDLE, or the system's */
     char *const *environment; /* NULL: the process's */
 };
 
@@ -40,7 +49,9 @@ void aws_credentials_unref(struct aws_credentials *c); /* takes NULL */
 
 /*
  * Keys that are valid now, copied. RC_CONFIG where no link has any (the error lists the links that
- * were asked), RC_STORAGE (transient) where a service could not be reached.
+ * were asked) or a file or variable makes no sense; RC_SYSTEM where a file can't be read;
+ * RC_STORAGE where a service refuses or could not be reached, transient where a later try may help.
+ * Nothing is tried twice in here.
  */
 MUST_CHECK enum rc aws_credentials_get(struct aws_credentials *c, struct aws_keys *ret,
                                        struct error *err);

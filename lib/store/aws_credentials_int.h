@@ -114,9 +114,11 @@ struct aws_credentials {
     pthread_mutex_t lock; /* for all below; held while a link is asked, so that one thread asks */
     int link;             /* the one that gave keys; -1: none yet */
     struct aws_found found;
-    moment_us renew_at; /* MOMENT_NONE: never */
-    bool refused;       /* the server called them expired */
-    bool warned;        /* that they could not be renewed */
+    moment_us renew_at;  /* MOMENT_NONE: never */
+    bool refused;        /* the server called them expired */
+    bool warned;         /* that they could not be renewed */
+    moment_us failed_at; /* the last attempt; MOMENT_NONE: it did not fail */
+    struct error failure;
     bool region_known;
     char *region;
 };

@@ -211,8 +211,11 @@ static enum rc from_source(struct walk *w, const char *name, struct aws_found *r
                          "credential_source and web_identity_token_file that is known");
     if (ret->keys.access_key_id)
         return RC_OK;
-    return error_set(err, RC_CONFIG, "the source of the role's credentials has none: %s",
-                     ret->from);
+    bool instance = str_eq(service, "Ec2InstanceMetadata"); /* is silent when it is out of reach */
+    error_set(err, instance ? RC_STORAGE : RC_CONFIG,
+              "the source of the role's credentials has none: %s", ret->from);
+    err->transient = instance;
+    return err->rc;
 }
 
 static enum rc from_role(struct walk *w, const char *name, struct aws_found *ret, struct error *err)
