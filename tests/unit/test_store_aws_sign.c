@@ -94,6 +94,18 @@ static void order_of_headers_does_not_matter(void **state)
     check_vector(&s, &turned);
 }
 
+static void a_name_that_begins_another_stands_first(void **state)
+{
+    const struct aws_vector v = {.method = "GET",
+                                 .path = "/",
+                                 .headers = {"x-amz-acl-b: 1", "Host: a", "X-Amz-Acl: 2", "b: 3"}};
+    CLEANUP_BUF struct buf is = BUF_INIT(8192);
+
+    (void)state;
+    authorize(&aws_vector_suites[1], &v, &is);
+    assert_non_null(strstr(text_of(&is), "SignedHeaders=b;host;x-amz-acl;x-amz-acl-b,"));
+}
+
 /* Each part of a request is in its signature. */
 static void every_part_counts(void **state)
 {
@@ -203,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_examples),
         cmocka_unit_test(order_of_headers_does_not_matter),
+        cmocka_unit_test(a_name_that_begins_another_stands_first),
         cmocka_unit_test(every_part_counts),
         cmocka_unit_test(encoding),
         cmocka_unit_test(order_of_a_query),

@@ -254,7 +254,7 @@ static void namespaces_and_what_is_unknown(void **state)
                 "</s3:IsTruncated><s3:Contents><Owner><Key>no</Key><Size>7</Size></Owner>"
                 "<s3:Key>a</s3:Key><s3:Size>1</s3:Size><s3:LastModified>2026-11-21T12:47:10Z"
                 "</s3:LastModified></s3:Contents><CommonPrefixes><Prefix>b/</Prefix>"
-                "</CommonPrefixes></s3:ListBucketResult>",
+                "</CommonPrefixes><New><IsTruncated>true</IsTruncated></New></s3:ListBucketResult>",
                 "a|1|\n");
 }
 
@@ -580,6 +580,8 @@ static void texts(void **state)
     assert_string_equal(to, "1234567");
     assert_int_equal(text("<a>alone</a>", "a", to), RC_OK);
     assert_string_equal(to, "alone");
+    assert_int_equal(text("<a>x<b>y</b>z</a>", "a", to), RC_OK);
+    assert_string_equal(to, "z"); /* what stands behind its last child */
 }
 
 static void roots(void **state)
