@@ -77,7 +77,7 @@ enum rc s3_learn_put(struct s3_store *s, struct error *err)
 
 struct claim {
     struct s3_store *s;
-    char *place; /* whole key, with its '/' at the end */
+    char *place; /* what the keys of all claims for this name begin with */
     char *key;
     const char *name; /* of the object */
     double begun;     /* clock_monotonic() before it was put */
@@ -207,7 +207,7 @@ enum rc s3_put_claimed(struct s3_store *s, const char *key, const char *name, co
     char hex[SHA256_HEX_SIZE];
 
     sha256_hex(&place, hex);
-    c.place = str_printf("%s%s%s/", s->shared->prefix, S3_CLAIMS, hex);
+    c.place = str_printf("%s%s%s-", s->shared->prefix, S3_CLAIMS, hex);
     for (unsigned tries = 0; clock_monotonic() < end; tries++) {
         bool again = false;
 

@@ -8,8 +8,8 @@
  * Objects are put with one request each; there are no multipart uploads to be left behind.
  *
  * Beside the objects the driver keeps, below the repository's prefix:
- *   .probe              a constant, put with If-None-Match to see whether the server honours it
- *   .claims/<name's SHA-256>/<random>   only where it does not (store_s3_claim.c)
+ *   .put/probe      a constant, put with If-None-Match to see whether the server honours it
+ *   .put/claim-<SHA-256 of a name>-<random>   only where it does not (store_s3_claim.c)
  */
 #ifndef PGPROOF_STORE_STORE_S3_INT_H
 #define PGPROOF_STORE_STORE_S3_INT_H
@@ -22,8 +22,8 @@
 
 #include <pthread.h>
 
-#define S3_PROBE     ".probe"
-#define S3_CLAIMS    ".claims/"
+#define S3_PROBE     ".put/probe"
+#define S3_CLAIMS    ".put/claim-"
 #define S3_META_HASH "x-amz-meta-pgproof-sha256"
 #define S3_NAME_SIZE (STORE_NAME_MAX + 1)
 
@@ -102,6 +102,8 @@ void s3_call_body(struct s3_call *c, const void *body, size_t len, const struct 
 MUST_CHECK enum rc s3_call_md5(struct s3_call *c, struct error *err);
 /* The SSE-C key, with whatever touches an object's bytes. */
 void s3_call_sse_c(struct s3_call *c);
+/* The configured encryption, with whatever makes an object. */
+void s3_call_encryption(struct s3_call *c);
 
 /*
  * Sign, send, and try again what may pass, until the deadline. RC_OK: there is an answer for the
@@ -161,11 +163,12 @@ MUST_CHECK enum rc s3_put_claimed(struct s3_store *s, const char *key, const cha
 /* store_s3_list.c */
 enum rc s3_list(struct store *s, const char *prefix, store_list_fn *fn, void *ctx,
                 struct error *err);
-/* All versions and delete markers of keys that begin with `prefix` (whole, "" for all), newest
- * first within a key. */
+/* All versions and delete markers of keys that begin with `prefix` (whole, "" for all), sorted by
+ * key, newest first within a key. */
 MUST_CHECK enum rc s3_each_version(struct s3_store *s, const char *prefix, s3_entry_fn *fn,
                                    void *ctx, struct error *err);
-/* All objects whose key begins with `prefix` (whole), sorted. */
+/* All objects whose key begins with `prefix` (whole), sorted by key as bytes. Both show nothing
+ * before the whole listing has come. */
 MUST_CHECK enum rc s3_each_object(struct s3_store *s, const char *prefix, s3_entry_fn *fn,
                                   void *ctx, struct error *err);
 /* The version of a key that was the object at the moment that the store looks at.

@@ -8,20 +8,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_MAX (16u << 20) /* a page of 1000 keys of 1 kB, url-encoded, has 4 MB */
+#define ENTRIES_MAX 50000000u
+#define PAGE_MAX    (16u << 20) /* a page of 1000 keys of 1 kB, url-encoded, has 4 MB */
 
-/* One listing under way; the pages are parsed after they came whole, so that a page can be asked
- * for again, and no entry is shown twice. */
+/* An entry that is kept until all have come. */
+struct kept {
+    struct s3_entry entry;
+    size_t number; /* as they came */
+};
+
+/*
+ * One listing under way. The entries are shown after all have come: some clones list in the order
+ * of their directories, and what shows an entry may use the storage as long as it likes.
+ */
 struct pages {
     struct s3_store *s;
     const char *prefix;
     bool versions;
     struct s3_page page;
-    char last_key[S3_TOKEN_SIZE]; /* of what was shown */
-    s3_entry_fn *fn;
-    void *ctx;
-    enum rc told; /* what fn said */
+    struct arena *memory;
+    struct kept *entries;
+    size_t count, capacity;
 };
+
+static void pages_done(struct pages *p)
+{
+    arena_free(p->memory);
+    free(p->entries);
+}
 
 static enum rc broken(const struct s3_store *s, const char *what, struct error *err)
 {
@@ -30,18 +44,31 @@ static enum rc broken(const struct s3_store *s, const char *what, struct error *
     return error_now(err, "'pgproof doctor' shows what this storage does");
 }
 
-static enum rc on_entry(void *ctx, const struct s3_entry *e, struct error *err)
+static enum rc keep_entry(void *ctx, const struct s3_entry *e, struct error *err)
 {
     struct pages *p = ctx;
-    int order = strcmp(e->key, p->last_key);
+    struct kept *k;
 
-    if (order < 0 || (order == 0 && !p->versions))
-        return broken(p->s, "its keys are not in order", err);
     if (!str_starts(e->key, p->prefix))
         return broken(p->s, "it has keys without the prefix asked for", err);
-    if (!str_copy(p->last_key, sizeof(p->last_key), e->key))
-        return broken(p->s, "it has a key that is too long", err);
-    return p->fn(p->ctx, e, err);
+    if (p->count == ENTRIES_MAX)
+        return broken(p->s, "it does not end", err);
+    p->entries = mem_grow(p->entries, p->count, &p->capacity, sizeof(*p->entries));
+    k = &p->entries[p->count];
+    *k = (struct kept){.entry = *e, .number = p->count++};
+    k->entry.key = arena_strdup(p->memory, e->key);
+    k->entry.version_id = e->version_id[0] ? arena_strdup(p->memory, e->version_id) : "";
+    k->entry.storage_class = "";
+    return RC_OK;
+}
+
+/* By key as bytes; the server's order within a key, which is from new to old. */
+static int compare_entries(const void *a, const void *b)
+{
+    const struct kept *x = a, *y = b;
+    int order = strcmp(x->entry.key, y->entry.key);
+
+    return order ? order : x->number < y->number ? -1 : 1;
 }
 
 static void ask_for_page(struct s3_call *c, const struct pages *p, bool first)
@@ -82,6 +109,7 @@ static enum rc one_page(struct pages *p, bool first, struct error *err)
     CLEANUP_BUF struct buf document = BUF_INIT(PAGE_MAX);
     CLEANUP_FREE struct s3_page *before = mem_alloc(sizeof(*before));
     CLEANUP_CALL struct s3_call c;
+    enum rc rc;
 
     *before = p->page;
     s3_call_begin(&c, p->s, "GET", NULL, "");
@@ -90,25 +118,48 @@ static enum rc one_page(struct pages *p, bool first, struct error *err)
     TRY(s3_call_run(&c, err));
     if (c.status != 200)
         return s3_call_failed(&c, err);
-    enum rc rc = s3_xml_list(document.data, document.len, on_entry, p, &p->page, err);
+    rc = s3_xml_list(document.data, document.len, keep_entry, p, &p->page, err);
     if (rc == RC_STORAGE)
         s3_error_on(p->s, "", err);
     TRY(rc);
     return first ? RC_OK : check_progress(p, before, err);
 }
 
-static enum rc each(struct s3_store *s, const char *prefix, bool versions, s3_entry_fn *fn,
-                    void *ctx, struct error *err)
+static enum rc all_pages(struct pages *p, struct error *err)
 {
-    CLEANUP_FREE struct pages *p = mem_zalloc(sizeof(*p));
     bool first = true;
 
-    *p = (struct pages){.s = s, .prefix = prefix, .versions = versions, .fn = fn, .ctx = ctx};
     do {
         TRY(one_page(p, first, err));
         first = false;
     } while (p->page.truncated);
+    if (p->count > 1)
+        qsort(p->entries, p->count, sizeof(*p->entries), compare_entries);
     return RC_OK;
+}
+
+static enum rc show_all(const struct pages *p, s3_entry_fn *fn, void *ctx, struct error *err)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        const struct s3_entry *e = &p->entries[i].entry;
+
+        /* One that was put again while the listing went on may come twice. */
+        if (i > 0 && str_eq(e->key, p->entries[i - 1].entry.key) &&
+            str_eq(e->version_id, p->entries[i - 1].entry.version_id))
+            continue;
+        TRY(fn(ctx, e, err));
+    }
+    return RC_OK;
+}
+
+static enum rc each(struct s3_store *s, const char *prefix, bool versions, s3_entry_fn *fn,
+                    void *ctx, struct error *err)
+{
+    CLEANUP(pages_done)
+    struct pages p = {.s = s, .prefix = prefix, .versions = versions, .memory = arena_new()};
+
+    TRY(all_pages(&p, err));
+    return show_all(&p, fn, ctx, err);
 }
 
 enum rc s3_each_object(struct s3_store *s, const char *prefix, s3_entry_fn *fn, void *ctx,
