@@ -195,7 +195,7 @@ static enum rc take_line(struct reading *r, const char *p, const char *end, stru
 enum rc aws_profiles_parse(struct aws_profiles *p, enum aws_profile_file kind, const char *path,
                            const void *text, size_t len, struct error *err)
 {
-    const char *at = text, *end = at + len;
+    const char *at = len ? text : "", *end = at + len;
     struct reading r = {.to = p, .kind = kind, .path = path};
     enum rc rc = RC_OK;
 

@@ -162,10 +162,11 @@ static void cut_files_do_no_harm(void **state)
     (void)state;
     for (size_t len = 0; len < sizeof(whole); len++) {
         CLEANUP_AWS_PROFILES struct aws_profiles *p = aws_profiles_new();
-        char *exact = malloc(len ? len : 1); /* so that a sanitizer sees a byte too far */
+        char *exact = len ? malloc(len) : NULL; /* so that a sanitizer sees a byte too far */
         struct error err = {0};
 
-        memcpy(exact, whole, len);
+        if (len)
+            memcpy(exact, whole, len);
         enum rc rc = aws_profiles_parse(p, AWS_FILE_CONFIG, "config", exact, len, &err);
         assert_true(rc == RC_OK || rc == RC_CONFIG);
         free(exact);
