@@ -77,7 +77,8 @@ static void print_text(const struct backup_report *r)
 {
     const struct backup_info *b = r->info;
     char size[32], stored[32], total[32], copying[32], waiting[32];
-    char start[LSN_TEXT_MAX], stop[LSN_TEXT_MAX], first[WAL_NAME_MAX], last[WAL_NAME_MAX];
+    char until[MOMENT_TEXT_MAX], start[LSN_TEXT_MAX], stop[LSN_TEXT_MAX], first[WAL_NAME_MAX],
+        last[WAL_NAME_MAX];
     wal_name_segment(b->timeline, r->first_segment, b->wal_segment_bytes, first);
     wal_name_segment(b->timeline, r->last_segment, b->wal_segment_bytes, last);
     printf("backup %s of cluster %s is complete%s\n", b->id, r->app->config->cluster,
@@ -95,6 +96,8 @@ static void print_text(const struct backup_report *r)
     printf("  LSN         %s to %s on timeline %u\n", lsn_text(b->start_lsn, start),
            lsn_text(b->stop_lsn, stop), b->timeline);
     printf("  WAL         %s to %s, all archived\n", first, last);
+    if (r->locked_until)
+        printf("  locked      until %s\n", moment_text(r->locked_until, until));
     if (r->copy->vanished > 0)
         printf("  vanished    %llu files were removed while the backup ran; WAL tells about them\n",
                (unsigned long long)r->copy->vanished);
@@ -166,6 +169,9 @@ static json_t *json_report(const struct backup_report *r)
     set_number(o, "size_bytes", b->size_bytes);
     set_number(o, "stored_bytes", b->stored_bytes);
     set_number(o, "pack_count", b->pack_count);
+    json_object_set_new(o, "locked_until",
+                        r->locked_until ? json_string(moment_iso(r->locked_until, text))
+                                        : json_null());
     set_number(o, "vanished_files", r->copy->vanished);
     json_object_set_new(o, "pages_checked",
                         b->data_checksums ? json_integer((json_int_t)r->copy->pages_checked)

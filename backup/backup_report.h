@@ -15,6 +15,7 @@ struct backup_report {
     const struct row_counter_result *rows; /* NULL: not asked for, or it failed */
     const char *rows_problem;              /* why it failed; NULL if it didn't */
     uint64_t first_segment, last_segment;  /* that a restore needs at least */
+    moment_us locked_until;                /* 0: not locked */
 };
 
 MUST_CHECK enum rc backup_report_print(const struct backup_report *r, struct error *err);

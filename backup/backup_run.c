@@ -1,6 +1,8 @@
 #include "backup/backup_run.h"
 
+#include "app/app_keep.h"
 #include "backup/backup_facts.h"
+#include "backup/backup_locks.h"
 #include "backup/config_files.h"
 #include "base/cancel.h"
 #include "base/log.h"
@@ -87,6 +89,14 @@ static enum rc copy_with_progress(struct backup_run *r, struct error *err)
     return rc;
 }
 
+static void keep_by_tier(struct backup_run *r)
+{
+    const char *tier = r->request->tier;
+    const struct app *a = r->at.app;
+    r->at.repo->locked_until = app_locked_until(a, r->info->start_time, app_keep_seconds(a, tier));
+    r->at.repo->data_class = app_storage_class(a, tier);
+}
+
 /* From here on the server is in backup mode, until the session ends. */
 static enum rc start_and_copy(struct backup_run *r, struct error *err)
 {
@@ -100,6 +110,7 @@ static enum rc start_and_copy(struct backup_run *r, struct error *err)
     TRY(backup_start(r->at.session, label, q->fast, &start, err));
     r->info->start_lsn = start.start_lsn;
     r->info->start_time = start.time;
+    keep_by_tier(r);
 
     const double began = clock_monotonic();
     TRY(backup_run_scan(r, err));
@@ -168,12 +179,16 @@ static enum rc count_rows(struct backup_run *r, struct error *err)
     return RC_OK;
 }
 
+/* A restore needs WAL up to the stop, a drill up to the row counts. */
+static uint64_t last_needed(const struct backup_run *r)
+{
+    return r->have_rows && r->rows.segment > r->last_segment ? r->rows.segment : r->last_segment;
+}
+
 static enum rc wait_for_wal(struct backup_run *r, struct error *err)
 {
     const double began = clock_monotonic();
-    uint64_t last = r->last_segment;
-    if (r->have_rows && r->rows.segment > last)
-        last = r->rows.segment;
+    const uint64_t last = last_needed(r);
     char first_file[WAL_NAME_MAX], last_file[WAL_NAME_MAX];
     wal_name_segment(r->info->timeline, r->first_segment, r->at.facts.wal_segment_bytes,
                      first_file);
@@ -186,10 +201,23 @@ static enum rc wait_for_wal(struct backup_run *r, struct error *err)
     return RC_OK;
 }
 
+static enum rc lock_needs(struct backup_run *r, struct error *err)
+{
+    const struct backup_needs n = {
+        .cluster = r->at.app->config->cluster,
+        .info = r->info,
+        .manifest = r->manifest,
+        .first_segment = r->first_segment,
+        .last_segment = last_needed(r),
+    };
+    return backup_lock_needs(&n, r->at.repo, r->copy_options.jobs, err);
+}
+
 static enum rc commit(struct backup_run *r, struct error *err)
 {
     const char *cluster = r->at.app->config->cluster;
     TRY(backup_check_packs(r->at.repo, cluster, r->manifest, err));
+    TRY(lock_needs(r, err));
     note_sizes(r->manifest, &r->copy, r->info);
     r->info->seconds_total = clock_monotonic() - r->began;
     TRY(cancel_check(err));

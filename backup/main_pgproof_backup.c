@@ -1,5 +1,5 @@
 /* pgproof-backup: a full backup of a local data directory. */
-#include "app/app.h"
+#include "app/app_keep.h"
 #include "backup/backup_report.h"
 #include "backup/backup_run.h"
 #include "base/mem.h"
@@ -82,8 +82,24 @@ static enum rc report(const struct backup_run *r, struct error *err)
         .rows_problem = r->rows_problem[0] ? r->rows_problem : NULL,
         .first_segment = r->first_segment,
         .last_segment = r->last_segment,
+        .locked_until = r->at.repo->locked_until,
     };
     return backup_report_print(&done, err);
+}
+
+/* What the repository's settings would make of it; nothing where they are the usual ones. */
+static void print_keeping(const struct backup_run *r)
+{
+    const struct app *a = r->at.app;
+    const char *tier = r->request->tier, *class = app_storage_class(a, tier);
+    moment_us until = app_locked_until(a, clock_now(), app_keep_seconds(a, tier));
+    char text[MOMENT_TEXT_MAX];
+
+    if (until)
+        printf("all of it would be locked until about %s (%s)\n",
+               moment_text(until / 1000000 * 1000000, text), a->config->s3.object_lock);
+    if (class)
+        printf("its data would go into storage class %s\n", class);
 }
 
 static enum rc dry_run(struct backup_run *r, struct error *err)
@@ -102,6 +118,8 @@ static enum rc dry_run(struct backup_run *r, struct error *err)
             "nothing was written, and whether WAL is archived was not tried; pgproof check does\n",
             (unsigned long long)r->scan.file_count, format_size(r->scan.size_bytes, size),
             r->scan.tablespace_count, a->config->cluster, a->config->data_directory);
+    if (!a->json)
+        print_keeping(r);
     return RC_OK;
 }
 
@@ -109,6 +127,7 @@ static enum rc run(struct app *a, int *exit_code, struct error *err)
 {
     struct backup_request q;
     TRY(read_request(a, &q, err));
+    TRY(app_need_present(a, "a backup", err));
     CLEANUP(backup_run_done) struct backup_run r;
     backup_run_init(&r, a, &q);
     TRY(preflight_check(&r.at, err));

@@ -1,7 +1,18 @@
 /* pgproof-wal-push: archive one WAL file. PostgreSQL's archive_command. */
+#include "app/app_keep.h"
 #include "app/app_open.h"
 #include "backup/wal_push.h"
 #include "base/log.h"
+#include "base/str.h"
+
+/* A history file is needed by every later restore; the rest by those to a moment of its time. */
+static moment_us lock_of(const struct app *a, const char *file)
+{
+    int64_t keep =
+        str_ends(file, ".history") ? app_keep_longest_seconds(a) : a->config->wal_keep_seconds;
+
+    return app_locked_until(a, clock_now(), keep);
+}
 
 /* What can be refused without the repository is refused first: it costs nothing there. */
 static enum rc run(struct app *a, int *exit_code, struct error *err)
@@ -18,11 +29,13 @@ static enum rc run(struct app *a, int *exit_code, struct error *err)
     (void)exit_code;
     if (!data_directory)
         return config_need(a->config, "cluster", "data-directory", err);
+    TRY(app_need_present(a, "archiving", err));
     TRY(wal_push_identify(data_directory, &control, err));
     TRY(wal_push_read(path, &control, &info, &content, err));
     TRY(app_open_repo(a, &r, err));
     TRY(app_check_system(a, r, control.system_identifier, &registered, err));
     TRY(wal_push_check_system(&control, &registered, err));
+    r->locked_until = lock_of(a, info.file);
     TRY(wal_put(r, a->config->cluster, &info, content.data, content.len, a->config->zstd_level,
                 &was_there, err));
     log_info("%s %s", info.file, was_there ? "was archived already" : "is archived");

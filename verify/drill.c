@@ -1,5 +1,6 @@
 #include "verify/drill.h"
 
+#include "app/app_keep.h"
 #include "app/app_open.h"
 #include "base/clock.h"
 #include "base/file.h"
@@ -123,6 +124,7 @@ static enum rc prepare(struct drill *d, struct error *err)
     uid_t uid;
     gid_t gid;
     TRY(config_need(c, "verify", "scratch-directory", err));
+    TRY(app_need_present(d->app, "a drill", err));
     TRY(app_open_repo(d->app, &d->repo, err));
     TRY(drill_choose(d->repo, c->cluster, d->o->backup, &d->subject, d->proof, err));
     TRY(sweep(d, err));
@@ -181,7 +183,11 @@ static enum rc clean_up(struct drill *d, struct error *err)
 static enum rc store_proof(struct drill *d, json_t *body, struct error *err)
 {
     struct proof *p = d->proof;
+    const struct backup_info *b = d->subject.info;
     enum rc rc = RC_EXISTS;
+    /* it is kept as long as what it is the evidence of */
+    d->repo->locked_until =
+        app_locked_until(d->app, b->start_time, app_keep_seconds(d->app, b->tier));
     /* names have whole seconds, and another drill of this backup may have ended in this one */
     for (int i = 0; rc == RC_EXISTS && i < NAME_TRIES; i++) {
         moment_us at = p->finished + i * INT64_C(1000000);

@@ -29,17 +29,16 @@ void backup_info_free(struct backup_info *b)
 
 /* Put, where an object with the very same bytes counts as put: an answer may have been lost. So a
  * failure is tried once more, or a backup that exists would be reported as failed. */
-static enum rc put_once(struct store *s, const char *name, const struct buf *data,
-                        struct error *err)
+static enum rc put_once(struct repo *r, const char *name, const struct buf *data, struct error *err)
 {
-    enum rc rc = store_put(s, name, data->data, data->len, err);
+    enum rc rc = repo_put(r, name, data->data, data->len, err);
     if (rc == RC_STORAGE)
-        rc = store_put(s, name, data->data, data->len, err);
+        rc = repo_put(r, name, data->data, data->len, err);
     if (rc != RC_EXISTS)
         return rc;
     CLEANUP_BUF struct buf there = BUF_INIT(STORE_OBJECT_MAX);
     struct error get_err;
-    if (store_get(s, name, &there, &get_err) == RC_OK && there.len == data->len &&
+    if (store_get(r->store, name, &there, &get_err) == RC_OK && there.len == data->len &&
         memcmp(there.data, data->data, data->len) == 0)
         return RC_OK;
     return rc;
@@ -68,7 +67,7 @@ static enum rc put_manifest(struct repo *r, const char *cluster, struct backup_i
     m->system_identifier = b->system_identifier;
     TRY(encode_checked(m, &text, err));
     struct object_name name = name_backup(cluster, b->id, MANIFEST_PART);
-    TRY(put_once(r->store, name.text, &text, err));
+    TRY(put_once(r, name.text, &text, err));
     b->manifest_digest = sha256_of(text.data, text.len);
     b->manifest_bytes = text.len;
     return RC_OK;
@@ -98,7 +97,7 @@ static enum rc put_packs(struct repo *r, const char *cluster, const struct backu
     field_set(o, "maps", packs_to_json(m->map_packs));
     TRY(document_encode("packs", 1, o, &text, err));
     struct object_name name = name_backup(cluster, b->id, PACKS_PART);
-    return put_once(r->store, name.text, &text, err);
+    return put_once(r, name.text, &text, err);
 }
 
 static enum rc put_summary(struct repo *r, const char *cluster, struct backup_info *b,
@@ -108,7 +107,7 @@ static enum rc put_summary(struct repo *r, const char *cluster, struct backup_in
     CLEANUP_BUF struct buf text = BUF_INIT(DOCUMENT_MAX);
     TRY(document_encode("backup", BACKUP_VERSION, o, &text, err));
     struct object_name name = name_backup(cluster, b->id, BACKUP_PART);
-    TRY(put_once(r->store, name.text, &text, err));
+    TRY(put_once(r, name.text, &text, err));
     b->digest = sha256_of(text.data, text.len);
     return RC_OK;
 }

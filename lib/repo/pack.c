@@ -268,7 +268,12 @@ static enum rc check_before_put(struct pack_writer *w, struct error *err)
 static enum rc put_pack(struct pack_writer *w, const struct sha256 *id, struct error *err)
 {
     struct object_name name = name_pack(w->cluster, w->kind, id);
-    enum rc rc = store_put(w->repo->store, name.text, w->bytes.data, w->bytes.len, err);
+    const struct store_put_how how = {
+        .sha256 = id,
+        .storage_class = w->kind == PACK_DATA ? w->repo->data_class : NULL,
+        .locked_until = w->repo->locked_until,
+    };
+    enum rc rc = store_put_as(w->repo->store, name.text, w->bytes.data, w->bytes.len, &how, err);
     if (rc != RC_EXISTS)
         return rc;
     CLEANUP_BUF struct buf there = BUF_INIT(PACK_MAX_BYTES);

@@ -14,7 +14,9 @@ enum rc proof_encode(json_t *body, struct buf *to, struct error *err)
 
 enum rc proof_put(struct repo *r, const char *object, json_t *body, struct error *err)
 {
-    return document_put(r->store, object, KIND, VERSION, body, NULL, err);
+    CLEANUP_BUF struct buf text = BUF_INIT(DOCUMENT_MAX);
+    TRY(proof_encode(body, &text, err));
+    return repo_put(r, object, text.data, text.len, err);
 }
 
 enum rc proof_summary_parse(const json_t *body, const char *backup_id, struct proof_summary *ret,

@@ -117,6 +117,12 @@ void repo_close(struct repo *r)
     free(r);
 }
 
+enum rc repo_put(struct repo *r, const char *name, const void *data, size_t len, struct error *err)
+{
+    const struct store_put_how how = {.locked_until = r->locked_until};
+    return store_put_as(r->store, name, data, len, &how, err);
+}
+
 static bool power_of_two_in(uint32_t v, uint32_t min, uint32_t max)
 {
     return v >= min && v <= max && (v & (v - 1)) == 0;

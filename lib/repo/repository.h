@@ -15,6 +15,10 @@ struct repo {
     uint64_t hash_seed;  /* for every XXH3-128 in this repository */
     char sealing[16];    /* "none" */
     moment_us created;
+
+    /* How objects are put through this handle; zero after repo_open, and a duplicate's too. */
+    moment_us locked_until; /* object lock, where the store has that; 0: none. Leases never */
+    const char *data_class; /* storage class of packs of data, NULL: the usual one; borrowed */
 };
 
 /* Write repository.json. RC_EXISTS if there is one. */
@@ -28,6 +32,10 @@ MUST_CHECK enum rc repo_create(struct store *s, struct error *err);
 MUST_CHECK enum rc repo_open(struct store *s, struct repo **ret, struct error *err);
 MUST_CHECK enum rc repo_dup(struct repo *r, struct repo **ret, struct error *err);
 void repo_close(struct repo *r); /* takes NULL */
+
+/* As store_put, with the handle's lock. */
+MUST_CHECK enum rc repo_put(struct repo *r, const char *name, const void *data, size_t len,
+                            struct error *err);
 DEFINE_CLEANUP(cleanup_repo, struct repo *, repo_close)
 #define CLEANUP_REPO CLEANUP(cleanup_repo)
 

@@ -126,7 +126,9 @@ enum rc row_counts_put(struct repo *r, const char *cluster, const struct row_cou
 {
     CLEANUP_JSON json_t *body = row_counts_json(c);
     struct object_name name = name_witness(cluster, c->taken, c->lsn);
-    TRY(document_put(r->store, name.text, KIND, VERSION, body, NULL, err));
+    CLEANUP_BUF struct buf text = BUF_INIT(DOCUMENT_MAX);
+    TRY(document_encode(KIND, VERSION, body, &text, err));
+    TRY(repo_put(r, name.text, text.data, text.len, err));
     *ret_name = name;
     return RC_OK;
 }

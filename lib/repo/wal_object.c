@@ -274,9 +274,9 @@ enum rc wal_put(struct repo *r, const char *cluster, struct wal_info *info, cons
     TRY(encode_checked(r, info, plain, zstd_level, &object, err));
 
     struct object_name name = name_wal(cluster, info->system_identifier, info->file);
-    enum rc rc = store_put(r->store, name.text, object.data, object.len, err);
+    enum rc rc = repo_put(r, name.text, object.data, object.len, err);
     if (rc == RC_STORAGE) /* it may have gone through, and then the second says so */
-        rc = store_put(r->store, name.text, object.data, object.len, err);
+        rc = repo_put(r, name.text, object.data, object.len, err);
     if (rc != RC_OK && rc != RC_EXISTS)
         return rc;
     if (rc == RC_EXISTS)

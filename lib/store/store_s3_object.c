@@ -27,7 +27,7 @@ static void checksum_header(struct s3_call *c, const struct sha256 *sha256)
     s3_call_header(c, "x-amz-checksum-sha256", "%s", (char *)text);
 }
 
-static void encryption_headers(struct s3_call *c)
+void s3_call_encryption(struct s3_call *c)
 {
     const struct store_s3_options *o = &c->s->shared->o;
 
@@ -65,10 +65,10 @@ static enum rc put_headers(struct s3_call *c, const struct store_put_how *how, s
     sha256_hex(c->sha256, hex);
     s3_call_header(c, S3_META_HASH, "%s", hex);
     s3_call_header(c, "content-type", "application/octet-stream");
-    encryption_headers(c);
+    s3_call_encryption(c);
     if (how->storage_class)
         s3_call_header(c, "x-amz-storage-class", "%s", how->storage_class);
-    if (how->locked_until > 0 && c->s->shared->o.lock != S3_LOCK_OFF)
+    if (how->locked_until > clock_now() && c->s->shared->o.lock != S3_LOCK_OFF)
         TRY(lock_headers(c, how->locked_until, err));
     return RC_OK;
 }
@@ -447,8 +447,8 @@ enum rc s3_lock(struct store *store, const char *name, moment_us until, struct e
     CLEANUP_FREE char *key = str_printf("%s%s", s->shared->prefix, name);
     struct s3_head head;
 
-    if (s->shared->o.lock == S3_LOCK_OFF)
-        return RC_OK;
+    if (s->shared->o.lock == S3_LOCK_OFF || until <= clock_now())
+        return RC_OK; /* a lock in the past would be an error */
     if (s->shared->as_of)
         return read_only(s, name, err);
     TRY(s3_head_key(s, key, "", name, &head, err));
