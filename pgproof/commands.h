@@ -4,6 +4,6 @@
 
 #include "app/app.h"
 
-extern const struct app_tool init_tool, info_tool, check_tool, config_tool;
+extern const struct app_tool init_tool, info_tool, check_tool, config_tool, doctor_tool;
 
 #endif

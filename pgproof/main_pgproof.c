@@ -1,4 +1,5 @@
-/* pgproof: the front command. Runs pgproof-<tool> as git does; init, info, check, config are here.
+/* pgproof: the front command. Runs pgproof-<tool> as git does; init, info, check, doctor and config
+ * are here.
  */
 #include "base/mem.h"
 #include "base/proc.h"
@@ -17,6 +18,7 @@ static const struct {
 } commands[] = {
     {"init", "create the repository, register a cluster", &init_tool},
     {"check", "does archiving work, now, from end to end?", &check_tool},
+    {"doctor", "does the storage keep what pgproof relies on?", &doctor_tool},
     {"info", "what is there: backups, WAL, the recovery window", &info_tool},
     {"config", "what is in force, and where each value comes from", &config_tool},
     {"backup", "take a base backup", NULL},

@@ -100,8 +100,10 @@ enum store_verdict {
     STORE_BROKEN,  /* a promise that pgproof needs does not hold */
 };
 struct store_finding {
-    const char *what; /* "put if absent" */
+    const char *group; /* "promises"; findings of a group come one after another */
+    const char *what;  /* "put if absent" */
     enum store_verdict verdict;
+    bool needed;      /* pgproof relies on it: while it is unknown, nothing is well */
     const char *text; /* one line */
 };
 typedef void store_finding_fn(void *ctx, const struct store_finding *f);
@@ -183,7 +185,9 @@ MUST_CHECK enum rc store_lock(struct store *s, const char *name, moment_us until
 MUST_CHECK enum rc store_credentials(struct store *s, char **ret, struct error *err);
 
 /* Find out what this storage does, by trying it with objects of the driver's own below the
- * repository's root. An error only where nothing could be found out. */
+ * repository's root, which are removed again as far as that is allowed. Takes half a minute, or a
+ * few minutes on a slow network. An error where nothing (more) could be found out; what fn heard
+ * before it counts. */
 MUST_CHECK enum rc store_examine(struct store *s, store_finding_fn *fn, void *ctx,
                                  struct error *err);
 

@@ -443,6 +443,7 @@ static const struct store_ops posix_ops = {
     .list = posix_list,
     .remove = posix_remove,
     .remove_many = store_remove_each,
+    .examine = posix_examine,
     .sweep = posix_sweep,
     .dup = posix_dup,
     .close = posix_close,

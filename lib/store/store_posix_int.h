@@ -1,6 +1,7 @@
 /*
  * The posix driver's own parts: directories and errors (store_posix_dir.c), the listing
- * (store_posix_list.c), and the rest (store_posix.c).
+ * (store_posix_list.c), trying out what the file system does (store_posix_examine.c), and the rest
+ * (store_posix.c).
  *
  * Everything happens below a descriptor of the root directory, component by component and without
  * following links, so that nothing in a repository can lead out of it.
@@ -65,5 +66,8 @@ void posix_info(const struct stat *st, struct store_info *ret);
 /* ops->list */
 enum rc posix_list(struct store *store, const char *prefix, store_list_fn *fn, void *ctx,
                    struct error *err);
+
+/* ops->examine */
+enum rc posix_examine(struct store *store, store_finding_fn *fn, void *ctx, struct error *err);
 
 #endif

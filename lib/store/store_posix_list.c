@@ -1,3 +1,4 @@
+#include "store/examine.h"
 #include "store/store_posix_int.h"
 
 #include "base/cleanup.h"
@@ -44,7 +45,7 @@ static int compare_names(const void *a, const void *b)
 static bool belongs_in_root(const char *name)
 {
     return str_eq(name, STORE_POSIX_TMP) || str_eq(name, STORE_POSIX_LOCK) ||
-           str_eq(name, "lost+found");
+           str_eq(name, EXAMINE_ROOT) || str_eq(name, "lost+found");
 }
 
 static unsigned char entry_type(int dir_fd, const struct dirent *d)
