@@ -1,6 +1,6 @@
 # Thin: what a person types. The build itself is CMake's (CMakePresets.json).
 .DEFAULT_GOAL := all
-.PHONY: all demo test soak bench install check sanitize format clean
+.PHONY: all demo test soak bench install check sanitize fuzz format clean
 
 all:
 	@scripts/install-deps build
@@ -30,6 +30,10 @@ check:
 	@scripts/check-format
 	@scripts/check-headers
 
+fuzz:
+	@scripts/install-deps fuzz
+	@scripts/fuzz
+
 bench: all
 	@scripts/install-deps bench
 	@bench/run
@@ -41,4 +45,4 @@ install: all
 	@cmake --install build
 
 clean:
-	rm -rf build build-debug build-asan build-tsan
+	rm -rf build build-debug build-asan build-tsan build-fuzz

@@ -96,7 +96,9 @@ enum rc buf_cstr(struct buf *b, const char **ret, struct error *err)
 
 struct cursor cursor_over(const void *data, size_t len)
 {
-    return (struct cursor){.p = data, .end = (const uint8_t *)data + len};
+    const uint8_t *p = data;
+
+    return (struct cursor){.p = p, .end = len ? p + len : p}; /* NULL + 0 is undefined */
 }
 
 const uint8_t *cursor_take(struct cursor *c, size_t n)
