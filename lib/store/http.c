@@ -25,6 +25,7 @@ struct exchange {
     size_t sent; /* bytes of the body that libcurl has taken */
     struct buf *to;
     struct http_answer *answer;
+    unsigned sends; /* how often libcurl began to send the request */
     bool too_big;
     struct error *err;
 };
@@ -46,6 +47,7 @@ static void answer_clear(struct http_answer *a)
 {
     a->end = HTTP_BROKEN;
     a->status = 0;
+    a->resent = false;
     a->date = MOMENT_NONE;
     buf_clear(&a->problem);
 }
@@ -127,6 +129,19 @@ static int on_progress(void *ctx, curl_off_t dl_total, curl_off_t dl_now, curl_o
     return cancel_signal() != 0;
 }
 
+/* Before each sending, also those that libcurl does by itself. */
+static int on_request(void *ctx, char *server_ip, char *own_ip, int server_port, int own_port)
+{
+    struct exchange *x = ctx;
+
+    (void)server_ip;
+    (void)own_ip;
+    (void)server_port;
+    (void)own_port;
+    x->sends++;
+    return CURL_PREREQFUNC_OK;
+}
+
 static long seconds_or(unsigned seconds, long fallback)
 {
     return seconds > 0 ? (long)seconds : fallback;
@@ -151,6 +166,7 @@ static void set_options(struct http *h, const struct http_options *o)
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, seconds_or(o->stall_seconds, STALL_SECONDS));
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, on_request);
     curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read);
     curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_seek);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_write);
@@ -212,8 +228,19 @@ struct failure {
     bool transient;
 };
 
-static struct failure judge(CURLcode code)
+/* libcurl's one code for a URL that it can't speak and for bytes that are no answer. */
+static bool no_http_came(struct http *h, CURLcode code)
 {
+    long sent = 0;
+
+    curl_easy_getinfo(h->curl, CURLINFO_REQUEST_SIZE, &sent);
+    return code == CURLE_UNSUPPORTED_PROTOCOL && sent > 0;
+}
+
+static struct failure judge(struct http *h, CURLcode code)
+{
+    if (no_http_came(h, code))
+        return (struct failure){HTTP_BROKEN, true};
     switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -264,7 +291,7 @@ static const char *remedy(CURLcode code)
 static enum rc failed(const struct exchange *x, CURLcode code, struct error *err)
 {
     const char *words = x->http->problem[0] ? x->http->problem : curl_easy_strerror(code);
-    struct failure f = judge(code);
+    struct failure f = judge(x->http, code);
 
     x->answer->end = f.end;
     if (code == CURLE_ABORTED_BY_CALLBACK) {
@@ -321,6 +348,7 @@ static void prepare(struct exchange *x, struct curl_slist *headers)
     curl_easy_setopt(c, CURLOPT_URL, q->url);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)q->total_seconds);
+    curl_easy_setopt(c, CURLOPT_PREREQDATA, x);
     curl_easy_setopt(c, CURLOPT_READDATA, x);
     curl_easy_setopt(c, CURLOPT_SEEKDATA, x);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
@@ -344,6 +372,7 @@ static void read_answer(struct exchange *x)
 
     curl_easy_getinfo(x->http->curl, CURLINFO_RESPONSE_CODE, &status);
     x->answer->status = (int)status;
+    x->answer->resent = x->sends > 1;
     if (!date || !http_date_parse(date, &x->answer->date))
         x->answer->date = MOMENT_NONE;
 }

@@ -44,6 +44,8 @@ enum http_end {
 struct http_answer {
     enum http_end end;
     int status;         /* 0 where none came */
+    bool resent;        /* a kept connection broke, and the request went out a second time: the
+                           first may have been carried out, and this answer is to the second */
     moment_us date;     /* of the server's Date header; MOMENT_NONE without */
     struct buf problem; /* the body of a status other than 2xx; at most 64 kB of it */
 };

@@ -208,16 +208,22 @@ static void read_code(struct s3_call *c, const struct buf *document)
 /* A 2xx that should be a document, or have no body, and carries an error. */
 static enum rc check_document(struct s3_call *c, size_t len_before, struct error *err)
 {
-    struct buf document = {.data = c->to->data + len_before, .len = c->to->len - len_before};
+    struct buf document = {.len = c->to->len - len_before};
     struct error ignored;
     char root[64] = "";
 
+    if (document.len)
+        document.data = c->to->data + len_before;
     read_code(c, &document);
     if (c->code[0])
         return error_set(err, RC_STORAGE, "the storage answered %d, but with the error %s",
                          c->status, c->code);
-    if (!c->root)
+    if (!c->root && document.len == 0)
         return RC_OK;
+    if (!c->root)
+        return error_set(err, RC_STORAGE,
+                         "the storage answered %d, but with something that does not belong to it",
+                         c->status);
     if (s3_xml_root(document.data, document.len, root, sizeof(root), &ignored) == RC_OK &&
         str_eq(root, c->root))
         return RC_OK;
@@ -266,6 +272,7 @@ static enum outcome judge_answer(struct s3_call *c, unsigned generation, size_t 
 
     c->status = status;
     c->code[0] = '\0';
+    c->uncertain |= c->answer.resent;
     if (status >= 200 && status < 300)
         return judge_success(c, len_before, err);
     read_code(c, &c->answer.problem);
