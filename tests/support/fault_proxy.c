@@ -123,9 +123,11 @@ void fault_proxy_forget(struct fault_proxy *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-static bool matches(const struct proxy_rule *r, const char *method, const char *target)
+static bool matches(const struct proxy_rule *r, const char *method, const char *target,
+                    const struct proxy_head *head)
 {
-    return (!r->method || str_eq(r->method, method)) && (!r->path || strstr(target, r->path));
+    return (!r->method || str_eq(r->method, method)) && (!r->path || strstr(target, r->path)) &&
+           (!r->header || strstr(head->text, r->header));
 }
 
 static bool treats(struct standing_rule *s)
@@ -149,14 +151,14 @@ static void note(struct fault_proxy *p, const char *method)
 }
 
 bool proxy_begin(struct fault_proxy *p, const char *method, const char *target,
-                 struct proxy_rule *ret)
+                 const struct proxy_head *head, struct proxy_rule *ret)
 {
     bool found = false;
 
     pthread_mutex_lock(&p->lock);
     note(p, method);
     for (unsigned i = 0; i < p->rule_count && !found; i++)
-        if (matches(&p->rules[i].rule, method, target) && treats(&p->rules[i])) {
+        if (matches(&p->rules[i].rule, method, target, head) && treats(&p->rules[i])) {
             *ret = p->rules[i].rule;
             found = true;
         }

@@ -36,7 +36,8 @@ enum proxy_act {
     PROXY_DELAY,                 /* pass it on after `by` milliseconds */
     PROXY_HOLD,                  /* pass it on after fault_proxy_release */
     PROXY_RESET_REQUEST,         /* pass on `at` bytes of its body, then reset both sides */
-    PROXY_STALL_REQUEST,         /* pass on `at` bytes of its body, then read no more */
+    PROXY_STALL_REQUEST,         /* pass on `at` bytes of its body, then hang up on the
+                                    server and read no more */
     PROXY_REMOVE_REQUEST_HEADER, /* the one in `headers`: its name alone; see `secret` */
     PROXY_CLIENT_CLOCK,          /* x-amz-date is `by` seconds off; see `secret` */
 
@@ -61,6 +62,7 @@ enum proxy_act {
 struct proxy_rule {
     const char *method; /* NULL: any */
     const char *path;   /* part of the path and query; NULL: any */
+    const char *header; /* part of the head, such as "Credential=AKID/"; NULL: any */
     unsigned skip;      /* this many matching requests pass unharmed first */
     unsigned times;     /* then this many are treated; 0: all */
 

@@ -374,7 +374,10 @@ static bool pass_on(struct proxy_link *l, struct request *q, const struct proxy_
     case ASKED_ANSWERED:
         return finish(l, q, r, &a);
     case ASKED_CAPPED:
-        return r->act == PROXY_STALL_REQUEST ? stall(l) : reset(l);
+        if (r->act == PROXY_RESET_REQUEST)
+            return reset(l);
+        proxy_link_hang_up(l);
+        return stall(l);
     case ASKED_BROKEN:
         break;
     }
@@ -412,7 +415,7 @@ bool proxy_exchange(struct proxy_link *l)
         return false;
     if (proxy_head_has(&q.head, "Transfer-Encoding", "chunked"))
         return answer_canned(l, &q, &chunked) && false;
-    proxy_begin(l->proxy, q.method, q.target, &r);
+    proxy_begin(l->proxy, q.method, q.target, &q.head, &r);
     go_on = treat(l, &q, &r);
     proxy_link_hang_up(l);
     return go_on;

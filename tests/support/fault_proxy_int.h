@@ -55,7 +55,7 @@ void proxy_link_reset(struct proxy_link *l);
 
 /* Count a request, and the rule for it; false: none. */
 bool proxy_begin(struct fault_proxy *p, const char *method, const char *target,
-                 struct proxy_rule *ret);
+                 const struct proxy_head *head, struct proxy_rule *ret);
 void proxy_hold(struct fault_proxy *p);
 /* False: the proxy stops. */
 bool proxy_nap(struct fault_proxy *p, long ms);
