@@ -26,6 +26,7 @@ struct store_contract {
     /* Make it unreachable for the handles that are open, as a lost mount or server would. */
     void (*lose)(void *ctx);
 
+    unsigned longest_component; /* bytes of a name between '/'; 0: 255, as it should be */
     unsigned many; /* objects in the test of a long listing; at least 2000 tell something */
 };
 
