@@ -60,6 +60,7 @@ static void *serve(void *unused)
         pthread_mutex_unlock(&server.lock);
         (void)sent; /* the driver may have gone away */
     }
+    return NULL;
 }
 
 static void start_server(void)
