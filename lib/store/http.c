@@ -11,6 +11,7 @@
 
 #define CONNECT_SECONDS 10
 #define STALL_SECONDS   60
+#define DATE_MAX        253402300799  /* the last second of the year 9999 */
 #define WIRE_BUFFER     (512L * 1024) /* of libcurl, for each direction */
 
 struct http {
@@ -156,6 +157,7 @@ static void set_options(struct http *h, const struct http_options *o)
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L); /* as it was signed */
     curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(c, CURLOPT_BUFFERSIZE, WIRE_BUFFER);
@@ -359,7 +361,7 @@ bool http_date_parse(const char *text, moment_us *ret)
 {
     time_t seconds = curl_getdate(text, NULL);
 
-    if (seconds < 0)
+    if (seconds < 0 || seconds > DATE_MAX)
         return false;
     *ret = (moment_us)seconds * 1000000;
     return true;
