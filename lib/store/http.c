@@ -11,7 +11,8 @@
 
 #define CONNECT_SECONDS 10
 #define STALL_SECONDS   60
-#define DATE_MAX        253402300799  /* the last second of the year 9999 */
+#define DATE_MAX        253402300799 /* the last second of the year 9999 */
+#define ASK_FROM        (1u << 20)
 #define WIRE_BUFFER     (512L * 1024) /* of libcurl, for each direction */
 
 struct http {
@@ -311,20 +312,30 @@ static enum rc failed(const struct exchange *x, CURLcode code, struct error *err
     return err->rc;
 }
 
+static bool add_header(struct curl_slist **list, const char *line, struct error *err)
+{
+    struct curl_slist *longer = curl_slist_append(*list, line);
+
+    if (!longer) {
+        curl_slist_free_all(*list);
+        error_set(err, RC_NOMEM, "no memory for the headers of a request");
+        return false;
+    }
+    *list = longer;
+    return true;
+}
+
+/* libcurl asks with every upload whether it may send the body, and waits up to a second for the
+ * answer; that pays for large ones only. NULL: no memory. */
 static struct curl_slist *header_list(const struct http_request *q, struct error *err)
 {
     struct curl_slist *list = NULL;
 
-    for (const char *const *h = q->headers; h && *h; h++) {
-        struct curl_slist *longer = curl_slist_append(list, *h);
-
-        if (!longer) {
-            curl_slist_free_all(list);
-            error_set(err, RC_NOMEM, "no memory for the headers of a request");
+    if (!add_header(&list, q->body_len < ASK_FROM ? "Expect:" : "Expect: 100-continue", err))
+        return NULL;
+    for (const char *const *h = q->headers; h && *h; h++)
+        if (!add_header(&list, *h, err))
             return NULL;
-        }
-        list = longer;
-    }
     return list;
 }
 
@@ -391,7 +402,7 @@ enum rc http_exchange(struct http *h, const struct http_request *q, struct buf *
     answer_clear(a);
     TRY(cancel_check(err));
     headers = header_list(q, err);
-    if (q->headers && q->headers[0] && !headers)
+    if (!headers)
         return RC_NOMEM;
     prepare(&x, headers);
     code = curl_easy_perform(h->curl);

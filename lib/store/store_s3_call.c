@@ -205,7 +205,7 @@ static void read_code(struct s3_call *c, const struct buf *document)
         str_copy(c->code, sizeof(c->code), "Error");
 }
 
-/* A 2xx that should be a document, or have no body, and carries an error. */
+/* A 2xx that should be a document, or have no body, and carries an error, or a proxy's page. */
 static enum rc check_document(struct s3_call *c, size_t len_before, struct error *err)
 {
     struct buf document = {.len = c->to->len - len_before};
@@ -218,14 +218,16 @@ static enum rc check_document(struct s3_call *c, size_t len_before, struct error
     if (c->code[0])
         return error_set(err, RC_STORAGE, "the storage answered %d, but with the error %s",
                          c->status, c->code);
-    if (!c->root && document.len == 0)
-        return RC_OK;
-    if (!c->root)
+    if (!c->root && document.len > 0)
         return error_set(err, RC_STORAGE,
                          "the storage answered %d, but with something that does not belong to it",
                          c->status);
-    if (s3_xml_root(document.data, document.len, root, sizeof(root), &ignored) == RC_OK &&
-        str_eq(root, c->root))
+    if (c->proof && !http_header(c->s->http, c->proof))
+        return error_set(err, RC_STORAGE, "the storage answered %d, but without %s", c->status,
+                         c->proof);
+    if (!c->root ||
+        (s3_xml_root(document.data, document.len, root, sizeof(root), &ignored) == RC_OK &&
+         str_eq(root, c->root)))
         return RC_OK;
     return error_set(err, RC_STORAGE, "the storage answered %d without the %s that belongs to it",
                      c->status, c->root);

@@ -77,7 +77,9 @@ struct s3_call {
     size_t body_len;
     const struct sha256 *sha256; /* of the body; NULL: computed */
     struct buf *to;              /* the body of a 2xx */
-    const char *root;            /* the body of a 2xx is a document with this root element */
+    const char *root;            /* the body of a 2xx is a document with this root element; NULL:
+                                    it has no body, where `to` is given */
+    const char *proof;           /* a header that every 2xx of the storage's own has, or NULL */
     double deadline;             /* clock_monotonic(); no attempt begins after it */
     unsigned total_seconds;      /* of one attempt; 0: only the stall limit */
     /* Is this 2xx answer what it should be? RC_STORAGE: no, try again. May be NULL. */

@@ -340,6 +340,21 @@ static void successes_that_carry_something_else_are_none(void **state)
         }
 }
 
+/* Empty is what a put is answered with; but a storage says an ETag with it. */
+static void empty_successes_of_others_are_none(void **state)
+{
+    struct s3_proxied *f = *state;
+    CLEANUP_STORE struct store *s = s3_proxied_open(f, 2);
+    const struct proxy_rule nothing = {.act = PROXY_STATUS, .status = 200};
+
+    assert_int_equal(s3_do(f, s, S3_PUT), RC_OK);
+    fault_proxy_set(f->proxy, nothing);
+    assert_int_equal(s3_do(f, s, S3_PUT), RC_STORAGE);
+    s3_survives(f, S3_PUT, (struct proxy_rule){.act = PROXY_STATUS, .status = 200, .times = 1}, 1);
+    s3_survives(f, S3_PUT,
+                (struct proxy_rule){.act = PROXY_REMOVE_HEADER, .headers = "ETag", .times = 1}, 1);
+}
+
 static void heads_without_what_they_must_say_are_none(void **state)
 {
     struct s3_proxied *f = *state;
@@ -523,6 +538,7 @@ int main(void)
         TEST(wrong_lengths_are_never_delivered),
         TEST(empty_answers_are_no_answers),
         TEST(successes_that_carry_something_else_are_none),
+        TEST(empty_successes_of_others_are_none),
         TEST(heads_without_what_they_must_say_are_none),
         TEST(a_server_that_comes_back_is_waited_for),
         TEST(a_server_that_stays_away_is_said),
