@@ -1,6 +1,6 @@
 # Thin: what a person types. The build itself is CMake's (CMakePresets.json).
 .DEFAULT_GOAL := all
-.PHONY: all demo test soak bench install check sanitize fuzz format clean
+.PHONY: all demo test soak bench bench-s3 install check sanitize fuzz format clean
 
 all:
 	@scripts/install-deps build
@@ -33,6 +33,12 @@ check:
 fuzz:
 	@scripts/install-deps fuzz
 	@scripts/fuzz
+
+bench-s3: all
+	@scripts/install-deps bench
+	@PGPROOF_S3_SERVERS=$${KIND:-minio} scripts/install-deps s3
+	@cmake --build build --target bench-store
+	@bench/s3
 
 bench: all
 	@scripts/install-deps bench
