@@ -1,6 +1,6 @@
 # Thin: what a person types. The build itself is CMake's (CMakePresets.json).
 .DEFAULT_GOAL := all
-.PHONY: all demo test soak bench bench-s3 install check sanitize fuzz format clean
+.PHONY: all demo test test-s3-all soak bench bench-s3 install check sanitize fuzz format clean
 
 all:
 	@scripts/install-deps build
@@ -13,6 +13,10 @@ demo: all
 test: all
 	@scripts/install-deps test
 	@scripts/run-tests build
+
+test-s3-all: all
+	@scripts/install-deps test
+	@scripts/test-s3-all build
 
 soak: all
 	@scripts/install-deps test
