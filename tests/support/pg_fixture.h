@@ -225,6 +225,8 @@ void pgfix_wait_caught_up(struct pgfix *standby, struct pgfix *primary);
  * [cluster:main]. Written again by each call. Gives its path.
  */
 const char *pgfix_write_config(struct pgfix *f, const char *extra);
+/* The same with other lines in section [repository], each with its end. */
+const char *pgfix_write_config_with(struct pgfix *f, const char *repository, const char *extra);
 const char *pgfix_repository(struct pgfix *f); /* <dir>/repository; not made here */
 /*
  * The directory with pgproof's executables: $PGPROOF_TEST_BIN; a copy in the private directory

@@ -26,25 +26,29 @@ const char *pgfix_repository(struct pgfix *f)
     return pgfix_path(f, "repository");
 }
 
-const char *pgfix_write_config(struct pgfix *f, const char *extra)
+const char *pgfix_write_config_with(struct pgfix *f, const char *repository, const char *extra)
 {
     struct error err;
     const char *path = pgfix_path(f, "pgproof.conf");
-    CLEANUP_FREE char *text = str_printf("[repository]\n"
-                                         "type = posix\n"
-                                         "path = %s\n"
-                                         "\n"
-                                         "[cluster:main]\n"
-                                         "data-directory = %s\n"
-                                         "connection = %s\n"
-                                         "%s%s",
-                                         pgfix_repository(f), f->data, f->conninfo,
-                                         extra ? extra : "", extra ? "\n" : "");
+    CLEANUP_FREE char *text =
+        str_printf("[repository]\n"
+                   "%s\n"
+                   "[cluster:main]\n"
+                   "data-directory = %s\n"
+                   "connection = %s\n"
+                   "%s%s",
+                   repository, f->data, f->conninfo, extra ? extra : "", extra ? "\n" : "");
     if (file_replace(path, text, strlen(text), 0600, &err) != RC_OK)
         pgfix_fail(f, &err, "could not write a configuration");
     pgfix_give(f, path);
     f->config = path;
     return path;
+}
+
+const char *pgfix_write_config(struct pgfix *f, const char *extra)
+{
+    CLEANUP_FREE char *posix = str_printf("type = posix\npath = %s\n", pgfix_repository(f));
+    return pgfix_write_config_with(f, posix, extra);
 }
 
 /* ---- running ---- */
