@@ -2,7 +2,7 @@
  * The S3 driver's own parts: opening (store_s3.c), one call with its retries (store_s3_call.c),
  * what answers mean (store_s3_error.c), objects (store_s3_object.c), putting where the server has
  * no If-None-Match (store_s3_claim.c), listings and versions (store_s3_list.c), removal
- * (store_s3_remove.c).
+ * (store_s3_remove.c, store_s3_remove_many.c).
  *
  * The API is the one in Amazon S3's API reference, path- or virtual-host-style, with XML documents.
  * Objects are put with one request each; there are no multipart uploads to be left behind.
@@ -155,6 +155,8 @@ enum rc s3_get(struct store *s, const char *name, uint64_t offset, size_t len, s
                struct error *err);
 enum rc s3_head(struct store *s, const char *name, struct store_info *ret, struct error *err);
 enum rc s3_lock(struct store *s, const char *name, moment_us until, struct error *err);
+/* RC_REFUSED: the store shows an earlier moment. */
+enum rc s3_refuse_writing(const struct s3_store *s, const char *name, struct error *err);
 
 /* store_s3_claim.c */
 MUST_CHECK enum rc s3_learn_put(struct s3_store *s, struct error *err);
@@ -180,12 +182,18 @@ MUST_CHECK enum rc s3_version_then(struct s3_store *s, const char *key, const ch
 
 /* store_s3_remove.c */
 enum rc s3_remove(struct store *s, const char *name, struct error *err);
-enum rc s3_remove_many(struct store *s, const char *const *names, size_t count,
-                       store_removed_fn *fn, void *ctx, struct error *err);
+/* Whether the bucket keeps versions, asked once; S3_VERSIONS_UNKNOWN where these credentials may
+ * not ask. */
+int s3_learn_versions(struct s3_store *s);
+
 enum rc s3_sweep(struct store *s, moment_us before, unsigned *ret_removed, struct error *err);
 /* One key without looking first: what is gone already is no error. */
 MUST_CHECK enum rc s3_delete_key(struct s3_store *s, const char *key, const char *version_id,
                                  const char *name, struct error *err);
+
+/* store_s3_remove_many.c */
+enum rc s3_remove_many(struct store *s, const char *const *names, size_t count,
+                       store_removed_fn *fn, void *ctx, struct error *err);
 
 /* store_s3_examine.c */
 enum rc s3_examine(struct store *s, store_finding_fn *fn, void *ctx, struct error *err);

@@ -137,7 +137,7 @@ enum rc s3_same(struct s3_store *s, const char *key, const char *name, const voi
     return rc;
 }
 
-static enum rc read_only(const struct s3_store *s, const char *name, struct error *err)
+enum rc s3_refuse_writing(const struct s3_store *s, const char *name, struct error *err)
 {
     error_set(err, RC_REFUSED, "the repository is read as it was at an earlier moment");
     s3_error_on(s, name, err);
@@ -151,7 +151,7 @@ enum rc s3_put(struct store *store, const char *name, const void *data, size_t l
     CLEANUP_FREE char *key = str_printf("%s%s", s->shared->prefix, name);
 
     if (s->shared->as_of)
-        return read_only(s, name, err);
+        return s3_refuse_writing(s, name, err);
     TRY(s3_learn_put(s, err));
     if (s->shared->put == S3_PUT_CLAIM)
         return s3_put_claimed(s, key, name, data, len, how, err);
@@ -451,7 +451,7 @@ enum rc s3_lock(struct store *store, const char *name, moment_us until, struct e
     if (s->shared->o.lock == S3_LOCK_OFF || until <= clock_now())
         return RC_OK; /* a lock in the past would be an error */
     if (s->shared->as_of)
-        return read_only(s, name, err);
+        return s3_refuse_writing(s, name, err);
     TRY(s3_head_key(s, key, "", name, &head, err));
     if (head.locked_until >= until)
         return RC_OK;

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH        1000 /* the API's limit for DeleteObjects */
-#define ANSWER_MAX   (4u << 20)
 #define SMALL_ANSWER (64u << 10)
 
 enum rc s3_delete_key(struct s3_store *s, const char *key, const char *version_id, const char *name,
@@ -113,27 +111,6 @@ static enum rc remove_versioned(struct s3_store *s, const char *key, const char 
     return v.there ? RC_OK : absent(s, name, err);
 }
 
-static enum rc refuse_writing(const struct s3_store *s, struct error *err)
-{
-    error_set(err, RC_REFUSED, "the repository is read as it was at an earlier moment");
-    s3_error_on(s, "", err);
-    return error_now(err, "leave --repository-as-of out for what writes");
-}
-
-enum rc s3_remove(struct store *store, const char *name, struct error *err)
-{
-    struct s3_store *s = s3_store_of(store);
-    CLEANUP_FREE char *key = str_printf("%s%s", s->shared->prefix, name);
-    struct s3_head head;
-
-    if (s->shared->as_of)
-        return refuse_writing(s, err);
-    TRY(s3_head_key(s, key, "", name, &head, err));
-    if (head.version_id[0])
-        return remove_versioned(s, key, name, err);
-    return s3_delete_key(s, key, "", name, err);
-}
-
 /* GetBucketVersioning: "Enabled" and "Suspended" both mean that there may be versions. */
 static enum rc ask_versions(struct s3_store *s, bool *ret_kept, struct error *err)
 {
@@ -156,125 +133,33 @@ static enum rc ask_versions(struct s3_store *s, bool *ret_kept, struct error *er
     return RC_OK;
 }
 
-/* Where it can't be found out, removal goes one by one: an object's own answer tells. */
-static bool surely_without_versions(struct s3_store *s)
+int s3_learn_versions(struct s3_store *s)
 {
     struct error ignored;
-    bool kept, without;
+    bool kept;
+    int known;
 
     pthread_mutex_lock(&s->shared->learning);
     if (s->shared->versions == S3_VERSIONS_UNKNOWN && ask_versions(s, &kept, &ignored) == RC_OK)
         s->shared->versions = kept ? S3_VERSIONS_KEPT : S3_VERSIONS_NONE;
-    without = s->shared->versions == S3_VERSIONS_NONE;
+    known = s->shared->versions;
     pthread_mutex_unlock(&s->shared->learning);
-    return without;
+    return known;
 }
 
-/* One DeleteObjects. */
-struct batch {
-    struct s3_store *s;
-    struct arena *memory;
-    const char *const *names;
-    const char **keys;
-    bool *failed;
-    size_t count;
-};
-
-static void note_failure(void *ctx, const struct s3_delete_error *e)
-{
-    struct batch *b = ctx;
-
-    for (size_t i = 0; i < b->count; i++)
-        if (str_eq(b->keys[i], e->key) && !str_eq(e->code, "NoSuchKey"))
-            b->failed[i] = true;
-}
-
-static enum rc send_batch(struct batch *b, struct error *err)
-{
-    CLEANUP_BUF struct buf request = BUF_INIT(ANSWER_MAX), answer = BUF_INIT(ANSWER_MAX);
-    CLEANUP_CALL struct s3_call c;
-    size_t deleted;
-
-    TRY(s3_xml_delete_request(b->keys, NULL, b->count, &request, err));
-    s3_call_begin(&c, b->s, "POST", NULL, "");
-    s3_call_query(&c, "delete", "");
-    s3_call_body(&c, request.data, request.len, NULL);
-    c.to = &answer;
-    c.root = "DeleteResult";
-    TRY(s3_call_md5(&c, err));
-    TRY(s3_call_run(&c, err));
-    if (c.status != 200)
-        return s3_call_failed(&c, err);
-    TRY(s3_xml_delete_result(answer.data, answer.len, note_failure, b, &deleted, err));
-    return RC_OK;
-}
-
-static struct batch batch_of(struct s3_store *s, struct arena *memory, const char *const *names,
-                             size_t count)
-{
-    struct batch b = {.s = s, .memory = memory, .names = names, .count = count};
-
-    b.keys = arena_alloc(memory, count * sizeof(*b.keys));
-    b.failed = arena_alloc(memory, count * sizeof(*b.failed));
-    for (size_t i = 0; i < count; i++)
-        b.keys[i] = s3_key(memory, s, names[i]);
-    return b;
-}
-
-static void arena_done(struct arena **a)
-{
-    arena_free(*a);
-}
-
-/* What a batch could not do is tried once more by itself: that finds the reason. */
-static enum rc remove_batch(struct s3_store *s, const char *const *names, size_t count,
-                            store_removed_fn *fn, void *ctx, struct error *err)
-{
-    CLEANUP(arena_done) struct arena *memory = arena_new();
-    struct batch b = batch_of(s, memory, names, count);
-    enum rc first = RC_OK;
-
-    if (send_batch(&b, err) != RC_OK)
-        return err->rc == RC_CANCELLED ? RC_CANCELLED
-                                       : store_remove_each(&s->store, names, count, fn, ctx, err);
-    for (size_t i = 0; i < count; i++) {
-        struct error one;
-        enum rc rc =
-            b.failed[i] ? store_remove_each(&s->store, &names[i], 1, fn, ctx, &one) : RC_OK;
-
-        if (!b.failed[i] && fn)
-            fn(ctx, names[i], RC_OK, NULL);
-        if (rc != RC_OK && first == RC_OK) {
-            first = rc;
-            *err = one;
-        }
-    }
-    return first;
-}
-
-enum rc s3_remove_many(struct store *store, const char *const *names, size_t count,
-                       store_removed_fn *fn, void *ctx, struct error *err)
+enum rc s3_remove(struct store *store, const char *name, struct error *err)
 {
     struct s3_store *s = s3_store_of(store);
-    struct error one;
-    enum rc first = RC_OK;
+    CLEANUP_FREE char *key = str_printf("%s%s", s->shared->prefix, name);
+    struct s3_head head;
 
     if (s->shared->as_of)
-        return refuse_writing(s, err);
-    if (!surely_without_versions(s))
-        return store_remove_each(store, names, count, fn, ctx, err);
-    for (size_t done = 0; done < count; done += BATCH) {
-        size_t n = count - done < BATCH ? count - done : BATCH;
-        enum rc rc = remove_batch(s, names + done, n, fn, ctx, &one);
-
-        if (rc != RC_OK && first == RC_OK) {
-            first = rc;
-            *err = one;
-        }
-        if (rc == RC_CANCELLED)
-            return rc;
-    }
-    return first;
+        return s3_refuse_writing(s, name, err);
+    TRY(s3_head_key(s, key, "", name, &head, err));
+    /* MinIO does not tell the id of a version that was put before versions were kept. */
+    if (head.version_id[0] || s3_learn_versions(s) == S3_VERSIONS_KEPT)
+        return remove_versioned(s, key, name, err);
+    return s3_delete_key(s, key, "", name, err);
 }
 
 struct sweep {
@@ -303,7 +188,7 @@ enum rc s3_sweep(struct store *store, moment_us before, unsigned *ret_removed, s
     struct sweep w = {.s = s, .before = before};
 
     if (s->shared->as_of)
-        return refuse_writing(s, err);
+        return s3_refuse_writing(s, "", err);
     TRY(s3_each_object(s, place, sweep_one, &w, err));
     *ret_removed = w.removed;
     return RC_OK;
