@@ -18,7 +18,6 @@
 
 #include <cmocka.h>
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +42,9 @@ struct fault {
     struct proxy_rule rules[RULES];
     const char *options[OPTIONS]; /* of the backup */
     const char *clock;            /* of the tools, off by so much */
-    void (*begin)(void);
-    void (*amid)(void); /* while the first pack of the backup is on its way */
+    bool service;                 /* of credentials, for the tools */
+    bool no_push;                 /* pushes fail as well */
+    void (*amid)(void);           /* while the first pack of the backup is on its way */
     void (*end)(void);
 };
 
@@ -69,7 +69,8 @@ static void give_keys(const struct story_keys *k)
                   (struct fake_answer){.method = "GET", .path = "/keys", .body = json});
 }
 
-static void take_keys_from_a_service(void)
+/* Gives the archiver's line for it. */
+static char *take_keys_from_a_service(void)
 {
     credentials.service = http_fake_start("127.0.0.1");
     s3_story_new_keys(story, &credentials.first);
@@ -79,10 +80,9 @@ static void take_keys_from_a_service(void)
     give_keys(&credentials.first);
     CLEANUP_FREE char *uri = str_printf("AWS_CONTAINER_CREDENTIALS_FULL_URI=%s/keys",
                                         http_fake_url(credentials.service));
-    CLEANUP_FREE char *lines = str_printf("export %s\n", uri);
     s3_story_configure(story, false);
     pgfix_tool_env(story->pg, uri);
-    s3_story_archiver(story, lines);
+    return str_printf("export %s\n", uri);
 }
 
 static void end_first_keys(void)
@@ -107,18 +107,12 @@ static void keys_end_and_none_come(void)
     end_first_keys();
 }
 
-static void use_own_keys_again(void)
-{
-    s3_story_configure(story, true);
-    pgfix_tool_env(story->pg, "AWS_CONTAINER_CREDENTIALS_FULL_URI=");
-    s3_story_archiver(story, "");
-}
-
 static void stop_service(void)
 {
     unsigned refused = fault_proxy_hits(story->proxy, credentials.rule);
 
-    use_own_keys_again();
+    s3_story_configure(story, true);
+    pgfix_tool_env(story->pg, "AWS_CONTAINER_CREDENTIALS_FULL_URI=");
     fault_proxy_clear(story->proxy);
     http_fake_stop(credentials.service);
     assert_true(refused > 0);
@@ -126,21 +120,9 @@ static void stop_service(void)
 
 /* ---- the server ---- */
 
-static void *restart(void *ctx)
-{
-    s3_story_server_restart(ctx);
-    return NULL;
-}
-
-/* The held pack goes to a server that is not there, or not yet. */
 static void kill_server(void)
 {
-    pthread_t thread;
-
-    assert_int_equal(pthread_create(&thread, NULL, restart, story), 0);
-    s3_story_server_wait_gone(story);
-    fault_proxy_release(story->proxy);
-    pthread_join(thread, NULL);
+    s3_story_server_kill(story);
 }
 
 static void leave(void)
@@ -228,11 +210,11 @@ static const struct fault faults[] = {
     {"server killed and started again", .always = true, .amid = kill_server},
     {"server gone", .ends = FAILS, .words = "connect", .options = {SOON}, .amid = leave,
      .end = come_back},
-    {"credentials end, new ones are there", .strict = true, .begin = take_keys_from_a_service,
-     .amid = keys_end, .end = stop_service},
+    {"credentials end, new ones are there", .strict = true, .service = true, .amid = keys_end,
+     .end = stop_service},
     {"credentials end, and their service fails", .strict = true, .ends = FAILS,
-     .words = "redentials", .options = {SOON}, .begin = take_keys_from_a_service,
-     .amid = keys_end_and_none_come, .end = stop_service},
+     .words = "redentials", .options = {SOON}, .service = true, .amid = keys_end_and_none_come,
+     .end = stop_service},
     {"clock 20 minutes ahead", .strict = true, .ends = FAILS, .words = "whose clock is wrong",
      .clock = "+20m"},
     {"clock 20 minutes behind", .strict = true, .ends = FAILS, .words = "whose clock is wrong",
@@ -244,17 +226,18 @@ static const struct fault faults[] = {
 
 /* ---- one of them ---- */
 
-static const char *ends_text(enum ends ends, bool listed)
-{
-    if (ends == DONE)
-        return "done, restores";
-    return listed ? "failed, listed, restores" : "failed, not listed";
-}
+static const char *const outcomes[] = {[DONE] = "done, restores",
+                                       [FAILS] = "failed, not listed",
+                                       [FAILS_LISTED] = "failed, listed, restores"};
 
-static void set_clock(const char *offset)
+/* Where nothing helps it gives up soon. */
+static void set_archiver(const struct fault *f)
 {
+    CLEANUP_FREE char *keys = f->service ? take_keys_from_a_service() : str_dup("");
+    CLEANUP_FREE char *clock =
+        f->clock ? str_printf("CLOCK='faketime -f %s'\n", f->clock) : str_dup("");
     CLEANUP_FREE char *lines =
-        offset ? str_printf("CLOCK='faketime -f %s'\n", offset) : str_dup("");
+        str_printf("%s%s%s", keys, clock, f->ends == DONE ? "" : "OPTIONS=" SOON "\n");
 
     s3_story_archiver(story, lines);
 }
@@ -263,14 +246,11 @@ static void begin_fault(const struct fault *f)
 {
     struck = true;
     if (f->amid)
-        s3_story_hold(story);
+        s3_story_hold(story, "PUT");
     for (size_t i = 0; i < RULES; i++)
         if (f->rules[i].act != PROXY_PASS)
             fault_proxy_add(story->proxy, f->rules[i]);
-    if (f->clock)
-        set_clock(f->clock);
-    if (f->begin)
-        f->begin();
+    set_archiver(f);
 }
 
 static void end_fault(const struct fault *f)
@@ -278,8 +258,7 @@ static void end_fault(const struct fault *f)
     struck = false;
     if (f->end)
         f->end();
-    if (f->clock)
-        set_clock(NULL);
+    s3_story_archiver(story, "");
     s3_story_settle(story);
 }
 
@@ -362,7 +341,8 @@ static void check_fault(const struct fault *f)
     assert_int_equal(listed, before + (f->ends != FAILS));
     s3_story_check_restores(story, newest);
     next_backup(listed);
-    s3_story_note(story, f->name, "backup", &r, met, ends_text(f->ends, f->ends != FAILS));
+    unsigned refused = s3_story_note(story, f->name, "backup", &r, met, outcomes[f->ends]);
+    assert_true(!f->no_push || refused > 0);
 }
 
 /* ---- all ---- */
@@ -399,33 +379,21 @@ static int tear_down(void **state)
     return pgfix_free_all(state);
 }
 
-/* By PGPROOF_TEST_ONLY, all in a soak, else those that always run and some more. */
-static void choose(bool wanted[COUNT(faults)])
-{
-    const char *only = getenv("PGPROOF_TEST_ONLY");
-    const char *kind = getenv("PGPROOF_TEST_S3_KIND");
-    bool simple = kind && str_eq(kind, "s3rver");
-
-    for (unsigned i = 0; !only && i < SLICE; i++)
-        wanted[sweep_random(COUNT(faults))] = true;
-    for (size_t i = 0; i < COUNT(faults); i++) {
-        const struct fault *f = &faults[i];
-
-        wanted[i] |= only ? strstr(f->name, only) != NULL : sweep_is_soak() || f->always;
-        wanted[i] &= !(f->strict && simple);
-    }
-}
-
 int main(void)
 {
     struct CMUnitTest tests[COUNT(faults) + 1];
     bool wanted[COUNT(faults)] = {0};
+    const char *names[COUNT(faults)];
     size_t count = 0;
 
     sweep_begin();
-    choose(wanted);
+    for (size_t i = 0; i < COUNT(faults); i++) {
+        names[i] = faults[i].name;
+        wanted[i] = faults[i].always;
+    }
+    s3_story_choose(names, wanted, COUNT(faults), SLICE);
     for (size_t i = 0; i < COUNT(faults); i++)
-        if (wanted[i])
+        if (wanted[i] && !(faults[i].strict && s3_story_is_simple()))
             tests[count++] = (struct CMUnitTest){.name = faults[i].name,
                                                  .test_func = backup_under_a_fault,
                                                  .teardown_func = heal,

@@ -7,6 +7,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "store/s3_xml.h"
+#include "support/sweep.h"
 
 #include <setjmp.h> /* cmocka.h wants these before it */
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +91,7 @@ static void start_server(struct s3_story *s)
     set_environment(lines);
 }
 
-void s3_story_server_restart(struct s3_story *s)
+static void restart_server(struct s3_story *s)
 {
     const char *const argv[] = {SERVER_SCRIPT, "restart", s->server_dir, NULL};
 
@@ -153,6 +155,12 @@ void s3_story_server_fill(struct s3_story *s, bool full)
         minio_quota(full);
 }
 
+static void *restart(void *ctx)
+{
+    restart_server(ctx);
+    return NULL;
+}
+
 static bool refuses(unsigned port)
 {
     const struct sockaddr_in a = {.sin_family = AF_INET,
@@ -164,11 +172,15 @@ static bool refuses(unsigned port)
     return connect(fd, (const struct sockaddr *)&a, sizeof(a)) != 0;
 }
 
-void s3_story_server_wait_gone(struct s3_story *s)
+void s3_story_server_kill(struct s3_story *s)
 {
-    (void)s;
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, restart, s), 0);
     while (!refuses(s3fix_port()))
         clock_sleep_ms(1);
+    fault_proxy_release(s->proxy);
+    pthread_join(thread, NULL);
 }
 
 static void radosgw_keys(const struct s3_story *s, struct story_keys *ret)
@@ -257,20 +269,23 @@ void s3_story_archiver(struct s3_story *s, const char *lines)
 }
 
 /* Acknowledged is what the server hears 0 for, so what is kept is at least that. Each run leaves a
- * line "SEGMENT EXITCODE" in the diary. */
+ * line "SEGMENT EXITCODE" in the diary. Restored servers have the same archive_command, and no part
+ * in this. */
 static void write_archiver(struct s3_story *s)
 {
     const char *dir = pgfix_dir(s->pg);
-    CLEANUP_FREE char *text = str_printf("#!/bin/sh\n"
-                                         "HOME='%s'\n"
-                                         ". '%s/archiver.env'\n"
-                                         "$CLOCK '%s/pgproof-wal-push' --config='%s/pgproof.conf' "
-                                         "\"$1\" 2>>'%s/push.log'\n"
-                                         "code=$?\n"
-                                         "echo \"$2 $code\" >>'%s/diary'\n"
-                                         "[ $code = 0 ] && cp \"$1\" '%s/kept/.new' &&\n"
-                                         "  mv '%s/kept/.new' '%s/kept/'\"$2\"\n",
-                                         dir, dir, pgfix_bin(s->pg), dir, dir, dir, dir, dir, dir);
+    CLEANUP_FREE char *text =
+        str_printf("#!/bin/sh\n"
+                   "[ \"$PWD\" = '%s' ] || exit 1\n"
+                   "HOME='%s'\n"
+                   ". '%s/archiver.env'\n"
+                   "$CLOCK '%s/pgproof-wal-push' --config='%s/pgproof.conf' "
+                   "$OPTIONS \"$1\" 2>>'%s/push.log'\n"
+                   "code=$?\n"
+                   "echo \"$2 $code\" >>'%s/diary'\n"
+                   "[ $code = 0 ] && cp \"$1\" '%s/kept/.new' &&\n"
+                   "  mv '%s/kept/.new' '%s/kept/'\"$2\"\n",
+                   pgfix_data(s->pg), dir, dir, pgfix_bin(s->pg), dir, dir, dir, dir, dir, dir);
 
     s->archiver = pgfix_path(s->pg, "archiver");
     write_file(s, s->archiver, text, 0700);
@@ -331,17 +346,18 @@ void s3_story_begin(struct s3_story *s, const char *const *argv)
     s->tool = pgfix_tool_begin(s->pg, argv, s->output_path);
 }
 
-void s3_story_hold(struct s3_story *s)
+void s3_story_hold(struct s3_story *s, const char *method)
 {
-    fault_proxy_add(
-        s->proxy,
-        (struct proxy_rule){.method = "PUT", .path = "/packs/", .times = 1, .act = PROXY_HOLD});
+    const struct proxy_rule hold = {
+        .method = method, .path = "/packs/", .times = 1, .act = PROXY_HOLD};
+
+    fault_proxy_add(s->proxy, hold);
 }
 
 void s3_story_amid(struct s3_story *s)
 {
     if (!fault_proxy_wait_held(s->proxy, 1))
-        fail_msg("the tool put no pack");
+        fail_msg("the tool asked for no pack");
 }
 
 static const char *read_text(struct s3_story *s, const char *path)
@@ -532,6 +548,26 @@ void s3_story_check_restores(struct s3_story *s, const char *id)
     s3_story_check_content(s, place);
 }
 
+/* ---- which faults ---- */
+
+void s3_story_choose(const char *const *names, bool *wanted, size_t count, unsigned many)
+{
+    const char *only = getenv("PGPROOF_TEST_ONLY");
+
+    for (unsigned i = 0; i < many; i++)
+        wanted[sweep_random(count)] = true;
+    for (size_t i = 0; i < count; i++)
+        if (only)
+            wanted[i] = strstr(names[i], only) != NULL;
+        else
+            wanted[i] |= sweep_is_soak();
+}
+
+bool s3_story_is_simple(void)
+{
+    return s3fix_setting_or("KIND") && s3fix_is("s3rver");
+}
+
 /* ---- the table ---- */
 
 struct story_row {
@@ -571,8 +607,8 @@ static const char *words_of(struct s3_story *s, const struct story_run *r)
     return arena_strndup(s->memory, error, strcspn(error, "\n"));
 }
 
-void s3_story_note(struct s3_story *s, const char *fault, const char *tool,
-                   const struct story_run *r, unsigned met, const char *outcome)
+unsigned s3_story_note(struct s3_story *s, const char *fault, const char *tool,
+                       const struct story_run *r, unsigned met, const char *outcome)
 {
     struct story_row row = {.fault = fault,
                             .tool = tool,
@@ -584,6 +620,7 @@ void s3_story_note(struct s3_story *s, const char *fault, const char *tool,
     read_diary(s, &row.pushed, &row.not_pushed);
     s->rows = mem_grow(s->rows, s->row_count, &s->row_capacity, sizeof(*s->rows));
     s->rows[s->row_count++] = row;
+    return row.not_pushed;
 }
 
 /* Not print_message, which cuts. */

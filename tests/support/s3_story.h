@@ -60,11 +60,10 @@ void s3_story_free(struct s3_story *s); /* takes NULL */
 
 /* ---- the server ---- */
 
-void s3_story_server_restart(struct s3_story *s); /* SIGKILL, and the same again */
+/* SIGKILL, and the same again. What is held goes to a server that is not there, or not yet. */
+void s3_story_server_kill(struct s3_story *s);
 /* Its bucket takes no more; or takes all again. */
 void s3_story_server_fill(struct s3_story *s, bool full);
-
-void s3_story_server_wait_gone(struct s3_story *s); /* until it refuses connections */
 
 /* Keys of the same rights as the server's own, and new: MinIO's end after a while. */
 struct story_keys {
@@ -76,13 +75,14 @@ void s3_story_new_keys(struct s3_story *s, struct story_keys *ret);
 
 /* Write the configuration again; without keys the tools look for them in their environment. */
 void s3_story_configure(struct s3_story *s, bool keys);
-/* Lines of shell for the archiver: "export NAME=value", and CLOCK, a command in front of the tool.
- */
+/* Lines of shell for the archiver: "export NAME=value"; CLOCK, a command in front of the tool;
+ * OPTIONS of the tool. */
 void s3_story_archiver(struct s3_story *s, const char *lines);
 
 void s3_story_begin(struct s3_story *s, const char *const *argv);
-/* Hold the first PUT of a pack. Before s3_story_begin; rules of the test's own come behind it. */
-void s3_story_hold(struct s3_story *s);
+/* Hold the first request for a pack. Before s3_story_begin; rules of the test's own come behind it.
+ */
+void s3_story_hold(struct s3_story *s, const char *method);
 void s3_story_amid(struct s3_story *s); /* wait until it is held */
 struct story_run s3_story_end(struct s3_story *s);
 struct story_run s3_story_tool(struct s3_story *s, const char *const *argv); /* begin and end */
@@ -108,10 +108,19 @@ void s3_story_check_content(struct s3_story *s, const char *place);
 const char *s3_story_place(struct s3_story *s);
 void s3_story_remove(const char *place);
 
+/* ---- which faults ---- */
+
+/* Those whose name has PGPROOF_TEST_ONLY in it; else all in a soak; else, besides those that are
+ * wanted already, about so `many`, by the seed. After sweep_begin; needs no story. */
+void s3_story_choose(const char *const *names, bool *wanted, size_t count, unsigned many);
+/* The server checks neither signatures nor clocks, and has no quota. */
+bool s3_story_is_simple(void);
+
 /* ---- the table ---- */
 
-/* A row: the run, how often the proxy met the rules, and how pushes fared since the last row. */
-void s3_story_note(struct s3_story *s, const char *fault, const char *tool,
-                   const struct story_run *r, unsigned met, const char *outcome);
+/* A row: the run, how often the proxy met the rules, and how pushes fared since the last row.
+ * Returns how many of those failed. */
+unsigned s3_story_note(struct s3_story *s, const char *fault, const char *tool,
+                       const struct story_run *r, unsigned met, const char *outcome);
 
 #endif
