@@ -26,11 +26,11 @@
 
 static char output[] = "/tmp/pgproof-demo-output-XXXXXX";
 
-static pid_t begin(void)
+static pid_t begin(const char *store)
 {
     CLEANUP_FREE char *bin = str_printf("PGPROOF_DEMO_BIN=%s", getenv("PGPROOF_TEST_BIN"));
     const char *argv[] = {"bash", DEMO, NULL};
-    const char *env[] = {bin, "PGPROOF_DEMO_SCALE=1", NULL};
+    const char *env[] = {bin, "PGPROOF_DEMO_SCALE=1", store, NULL};
     struct proc_options o = {
         .argv = argv, .env = env, .output_path = output, .die_with_parent = true};
     struct error e = {0};
@@ -67,6 +67,7 @@ static char *named_dir(const char *text, const char *words)
 static void check_stopped_and_remove(const char *dir)
 {
     CLEANUP_FREE char *production = path_join(dir, "production/postmaster.pid");
+    CLEANUP_FREE char *s3 = path_join(dir, "s3/pids/front");
     CLEANUP_FREE char *restored = path_join(dir, "restored/postmaster.pid");
     struct error e;
 
@@ -74,10 +75,11 @@ static void check_stopped_and_remove(const char *dir)
     assert_true(file_exists(dir));
     assert_false(file_exists(production));
     assert_false(file_exists(restored));
+    assert_false(file_exists(s3));
     assert_int_equal(file_remove_tree(dir, &e), RC_OK);
 }
 
-static void runs_to_its_end(void **state)
+static void run_to_its_end(const char *store, const char *where)
 {
     CLEANUP_BUF struct buf b = BUF_INIT(1u << 20);
     static const char *const promised[] = {
@@ -87,16 +89,29 @@ static void runs_to_its_end(void **state)
     struct error e;
     int status = -1;
 
-    (void)state;
-    assert_int_equal(proc_wait(begin(), 300000, &status, &e), RC_OK);
+    assert_int_equal(proc_wait(begin(store), 300000, &status, &e), RC_OK);
     const char *text = read_output(&b);
     if (status != 0)
         fail_msg("the demo ended with %d:\n%s", status, text);
     for (size_t i = 0; i < sizeof(promised) / sizeof(*promised); i++)
         if (!strstr(text, promised[i]))
             fail_msg("the demo does not show \"%s\":\n%s", promised[i], text);
+    if (!strstr(text, where))
+        fail_msg("the repository is not in %s:\n%s", where, text);
     CLEANUP_FREE char *dir = named_dir(text, "All of it is in ");
     check_stopped_and_remove(dir);
+}
+
+static void runs_to_its_end(void **state)
+{
+    (void)state;
+    run_to_its_end("STORE=posix", "type = posix");
+}
+
+static void runs_in_s3(void **state)
+{
+    (void)state;
+    run_to_its_end("STORE=s3", "Repository  s3://");
 }
 
 static void interrupted(void **state)
@@ -104,7 +119,7 @@ static void interrupted(void **state)
     CLEANUP_BUF struct buf b = BUF_INIT(1u << 20);
     struct error e;
     int status = -1;
-    pid_t pid = begin();
+    pid_t pid = begin("STORE=posix");
 
     (void)state;
     for (int i = 0; i < 600 && !strstr(read_output(&b), "A full backup"); i++)
@@ -134,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_to_its_end),
+        cmocka_unit_test(runs_in_s3),
         cmocka_unit_test(interrupted),
     };
 
