@@ -20,6 +20,43 @@ struct sha256 sha256_of(const void *data, size_t len)
     return h;
 }
 
+/* An EVP_MD_CTX under a name of ours. */
+static EVP_MD_CTX *context(struct sha256_sum *s)
+{
+    return (EVP_MD_CTX *)s;
+}
+
+struct sha256_sum *sha256_sum_new(void)
+{
+    EVP_MD_CTX *c = EVP_MD_CTX_new();
+
+    BUG_IF(!c);
+    return (struct sha256_sum *)c;
+}
+
+void sha256_sum_free(struct sha256_sum *s)
+{
+    EVP_MD_CTX_free(context(s));
+}
+
+void sha256_sum_begin(struct sha256_sum *s)
+{
+    BUG_IF(EVP_DigestInit_ex(context(s), EVP_sha256(), NULL) != 1);
+}
+
+void sha256_sum_add(struct sha256_sum *s, const void *data, size_t len)
+{
+    BUG_IF(EVP_DigestUpdate(context(s), data, len) != 1);
+}
+
+struct sha256 sha256_sum_end(struct sha256_sum *s)
+{
+    struct sha256 h;
+
+    BUG_IF(EVP_DigestFinal_ex(context(s), h.bytes, NULL) != 1);
+    return h;
+}
+
 void sha256_hex(const struct sha256 *h, char to[static SHA256_HEX_SIZE])
 {
     hex_encode(h->bytes, SHA256_LEN, to);

@@ -20,6 +20,15 @@ struct sha256 {
 };
 
 struct sha256 sha256_of(const void *data, size_t len);
+
+/* Of bytes that come in parts: while each part is still in the processor's cache. */
+struct sha256_sum;
+struct sha256_sum *sha256_sum_new(void);     /* never NULL */
+void sha256_sum_free(struct sha256_sum *s);  /* takes NULL */
+void sha256_sum_begin(struct sha256_sum *s); /* before the first part */
+void sha256_sum_add(struct sha256_sum *s, const void *data, size_t len);
+struct sha256 sha256_sum_end(struct sha256_sum *s); /* once; then begin again */
+
 void sha256_hex(const struct sha256 *h, char to[static SHA256_HEX_SIZE]);
 /* Exactly 64 lower-case hex digits. */
 _Bool sha256_parse(const char *hex, struct sha256 *ret);

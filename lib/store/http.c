@@ -117,6 +117,8 @@ static size_t on_write(char *data, size_t size, size_t count, void *ctx)
         x->too_big = true;
         return 0;
     }
+    if (x->request->sum)
+        sha256_sum_add(x->request->sum, data, len);
     return len;
 }
 
@@ -400,6 +402,8 @@ enum rc http_exchange(struct http *h, const struct http_request *q, struct buf *
     enum rc rc = RC_OK;
 
     answer_clear(a);
+    if (q->sum)
+        sha256_sum_begin(q->sum);
     TRY(cancel_check(err));
     headers = header_list(q, err);
     if (!headers)

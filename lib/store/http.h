@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "codec/hash.h"
 
 struct http_options {
     const char *ca_file;      /* PEM file of the authorities to trust; NULL: the system's */
@@ -28,6 +29,7 @@ struct http_request {
     const void *body;
     size_t body_len;        /* sent with Content-Length, also 0 with PUT and POST */
     unsigned total_seconds; /* the whole exchange; 0: only the limits above */
+    struct sha256_sum *sum; /* begun here, and given the body of a 2xx as it comes; may be NULL */
 };
 
 /* How an exchange ended. */

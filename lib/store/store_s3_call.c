@@ -186,6 +186,7 @@ static enum rc attempt(struct s3_call *c, const struct aws_keys *keys, struct er
         .body = c->body,
         .body_len = c->body_len,
         .total_seconds = c->total_seconds,
+        .sum = c->sum,
     };
     return http_exchange(c->s->http, &q, c->to, &c->answer, err);
 }

@@ -77,6 +77,7 @@ struct s3_call {
     size_t body_len;
     const struct sha256 *sha256; /* of the body; NULL: computed */
     struct buf *to;              /* the body of a 2xx */
+    struct sha256_sum *sum;      /* of that body, with `to`; may be NULL; the caller's */
     const char *root;            /* the body of a 2xx is a document with this root element; NULL:
                                     it has no body, where `to` is given */
     const char *proof;           /* a header that every 2xx of the storage's own has, or NULL */
