@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DOCTOR      "'pgproof doctor' shows what this storage does"
 #define ENTRIES_MAX 50000000u
 #define PAGE_MAX    (16u << 20) /* a page of 1000 keys of 1 kB, url-encoded, has 4 MB */
 
@@ -41,7 +42,7 @@ static enum rc broken(const struct s3_store *s, const char *what, struct error *
 {
     error_set(err, RC_STORAGE, "the storage's listing can't be trusted: %s", what);
     s3_error_on(s, "", err);
-    return error_now(err, "'pgproof doctor' shows what this storage does");
+    return error_now(err, DOCTOR);
 }
 
 static enum rc keep_entry(void *ctx, const struct s3_entry *e, struct error *err)
@@ -119,8 +120,10 @@ static enum rc one_page(struct pages *p, bool first, struct error *err)
     if (c.status != 200)
         return s3_call_failed(&c, err);
     rc = s3_xml_list(document.data, document.len, keep_entry, p, &p->page, err);
-    if (rc == RC_STORAGE)
+    if (rc == RC_STORAGE) {
         s3_error_on(p->s, "", err);
+        error_now(err, DOCTOR);
+    }
     TRY(rc);
     return first ? RC_OK : check_progress(p, before, err);
 }

@@ -79,14 +79,22 @@ static enum rc taken(const struct s3_store *s, const char *name, struct error *e
     return s3_error_on(s, name, err);
 }
 
+/* A 412 in S3's own words, or in those of anything on the way: then the object itself is proof. */
+static enum rc find_taken(struct s3_call *c, struct error *err)
+{
+    struct s3_head head;
+
+    if (!str_eq(c->code, "PreconditionFailed"))
+        TRY(s3_head_key(c->s, c->key, "", c->name, &head, err));
+    return taken(c->s, c->name, err);
+}
+
 /* What an attempt whose answer was lost left behind decides: it is ours if the bytes are. */
 static enum rc judge_taken(struct s3_call *c, struct error *err)
 {
-    enum rc rc;
+    enum rc rc = c->uncertain ? s3_same(c->s, c->key, c->name, c->body, c->body_len, err)
+                              : find_taken(c, err);
 
-    if (!c->uncertain)
-        return taken(c->s, c->name, err);
-    rc = s3_same(c->s, c->key, c->name, c->body, c->body_len, err);
     if (rc != RC_NOT_FOUND)
         return rc;
     error_set(err, RC_STORAGE, "the storage says that the name is taken, and has no such object");

@@ -45,6 +45,7 @@ struct fault_proxy {
 
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t changed;
+    struct arena *strings; /* of all rules that ever stood: a request may still have an old one */
     struct standing_rule rules[MAX_RULES];
     unsigned rule_count;
     struct seen *seen;
@@ -57,10 +58,20 @@ struct fault_proxy {
 
 /* ---- rules and counts ---- */
 
+static void copy_strings(struct arena *memory, struct proxy_rule *r)
+{
+    const char **strings[] = {&r->method, &r->path,    &r->header, &r->code,
+                              &r->body,   &r->headers, &r->secret};
+
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+        *strings[i] = arena_strdup(memory, *strings[i]);
+}
+
 static unsigned add(struct fault_proxy *p, const struct proxy_rule *rule)
 {
     BUG_IF(p->rule_count == MAX_RULES);
     p->rules[p->rule_count] = (struct standing_rule){.rule = *rule};
+    copy_strings(p->strings, &p->rules[p->rule_count].rule);
     return p->rule_count++;
 }
 
@@ -415,6 +426,7 @@ struct fault_proxy *fault_proxy_start(const char *server)
     pthread_condattr_t monotonic;
 
     find_server(p, server);
+    p->strings = arena_new();
     pthread_mutex_init(&p->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -436,6 +448,7 @@ void fault_proxy_stop(struct fault_proxy *p)
     fault_proxy_leave(p);
     pthread_cond_destroy(&p->changed);
     pthread_mutex_destroy(&p->lock);
+    arena_free(p->strings);
     free(p->seen);
     free(p);
 }

@@ -85,7 +85,7 @@ struct fault_proxy *fault_proxy_start(const char *server);
 void fault_proxy_stop(struct fault_proxy *p);             /* ends all connections; takes NULL */
 const char *fault_proxy_url(const struct fault_proxy *p); /* "http://127.0.0.1:PORT" */
 
-/* This rule alone, or none. The strings of a rule must live as long as it stands. */
+/* This rule alone, or none. Its strings are copied. */
 void fault_proxy_set(struct fault_proxy *p, struct proxy_rule rule);
 void fault_proxy_clear(struct fault_proxy *p);
 /* Behind the others: the first that matches is taken. Returns its number, from 0. */

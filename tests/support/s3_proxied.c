@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "support/s3_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,17 +40,6 @@ struct proxy_rule s3_rule(enum s3_op op, struct proxy_rule rule)
     return rule;
 }
 
-static const char *setting(const char *name)
-{
-    const char *value = getenv(name);
-
-    if (!value)
-        fail_msg("%s is not set: this test needs an S3 server; start it by scripts/s3-server run "
-                 "radosgw -- ctest ...",
-                 name);
-    return value;
-}
-
 static void read_environment(struct s3_proxied *f)
 {
     static unsigned tests;
@@ -57,11 +47,11 @@ static void read_environment(struct s3_proxied *f)
     snprintf(f->prefix, sizeof(f->prefix), "faults-%d-%u", (int)getpid(), tests++);
     f->options = (struct store_options){
         .type = STORE_S3,
-        .s3 = {.endpoint = setting("PGPROOF_TEST_S3_ENDPOINT"),
-               .region = setting("PGPROOF_TEST_S3_REGION"),
-               .bucket = setting("PGPROOF_TEST_S3_BUCKET"),
-               .access_key_id = setting("PGPROOF_TEST_S3_ACCESS_KEY"),
-               .secret_access_key = setting("PGPROOF_TEST_S3_SECRET_KEY"),
+        .s3 = {.endpoint = s3fix_setting("ENDPOINT"),
+               .region = s3fix_setting("REGION"),
+               .bucket = s3fix_setting("BUCKET"),
+               .access_key_id = s3fix_setting("ACCESS_KEY"),
+               .secret_access_key = s3fix_setting("SECRET_KEY"),
                .prefix = f->prefix,
                .retry_seconds = S3_PROXIED_RETRY,
                .stall_seconds = S3_PROXIED_STALL},
@@ -194,19 +184,24 @@ static enum rc do_put(struct s3_proxied *f, struct store *s)
     return rc;
 }
 
-static void new_object(struct s3_proxied *f, bool put)
+void s3_new_name(struct s3_proxied *f)
 {
     static unsigned objects;
 
     snprintf(f->name, sizeof(f->name), "faults/object-%u", objects++);
-    if (put &&
-        store_put(f->direct, f->name, s3_proxied_bytes(0), S3_PROXIED_SIZE, &f->err) != RC_OK)
-        fail_msg("could not put beside the proxy: %s", f->err.what);
 }
 
 enum rc s3_do(struct s3_proxied *f, struct store *s, enum s3_op op)
 {
-    new_object(f, op != S3_PUT);
+    s3_new_name(f);
+    if (op != S3_PUT &&
+        store_put(f->direct, f->name, s3_proxied_bytes(0), S3_PROXIED_SIZE, &f->err) != RC_OK)
+        fail_msg("could not put beside the proxy: %s", f->err.what);
+    return s3_do_again(f, s, op);
+}
+
+enum rc s3_do_again(struct s3_proxied *f, struct store *s, enum s3_op op)
+{
     f->err = (struct error){0};
     switch (op) {
     case S3_PUT:

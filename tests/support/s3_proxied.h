@@ -30,6 +30,9 @@ struct s3_proxied {
 int s3_proxied_set_up(void **state);
 int s3_proxied_tear_down(void **state);
 
+/* A new name for f->name, where nothing is. */
+void s3_new_name(struct s3_proxied *f);
+
 /* A store of its own through the proxy: it knows nothing of the server yet. */
 struct store *s3_proxied_open(struct s3_proxied *f, unsigned retry_seconds);
 
@@ -45,6 +48,8 @@ const uint8_t *s3_proxied_bytes(unsigned seed);
 /* Does it to a new object (f->name), which is there, with the bytes of seed 0, but for S3_PUT,
  * which puts them. Where it gives RC_OK, what it gave or did was looked at. */
 enum rc s3_do(struct s3_proxied *f, struct store *s, enum s3_op op);
+/* The same to the object f->name, whether it is there or not. */
+enum rc s3_do_again(struct s3_proxied *f, struct store *s, enum s3_op op);
 /* With one rule, which must be met `hits` times, and must not show. */
 void s3_survives(struct s3_proxied *f, enum s3_op op, struct proxy_rule rule, unsigned hits);
 
