@@ -616,16 +616,16 @@ static enum rc clean_one(void *ctx, const struct s3_entry *e, struct error *err)
     return RC_OK;
 }
 
-/* All versions below a place, as far as we may. */
+/* All below a place, with its versions where there may be some, as far as we may. */
 static void clean(struct s3_examination *x, const char *place, moment_us before)
 {
     CLEANUP_FREE char *key = str_printf("%s%s", x->s->shared->prefix, place);
     struct cleaning c = {.s = x->s, .before = before};
     struct error ignored;
-    enum rc rc = x->versions == VERSIONS_OFF ? s3_each_object(x->s, key, clean_one, &c, &ignored)
-                                             : s3_each_version(x->s, key, clean_one, &c, &ignored);
 
-    if (rc != RC_OK)
+    if (x->versions != VERSIONS_OFF && s3_each_version(x->s, key, clean_one, &c, &ignored) == RC_OK)
+        return;
+    if (s3_each_object(x->s, key, clean_one, &c, &ignored) != RC_OK)
         log_debug("%s: could not clean up: %s", key, ignored.what);
 }
 

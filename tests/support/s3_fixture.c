@@ -105,7 +105,8 @@ static void sign(CURL *curl, const struct s3fix_call *c)
     CLEANUP_FREE char *keys =
         str_printf("%s:%s", c->access_key ? c->access_key : s3fix_setting("ACCESS_KEY"),
                    c->secret_key ? c->secret_key : s3fix_setting("SECRET_KEY"));
-    CLEANUP_FREE char *scope = str_printf("aws:amz:%s:s3", s3fix_setting("REGION"));
+    CLEANUP_FREE char *scope =
+        str_printf("aws:amz:%s:%s", s3fix_setting("REGION"), c->service ? c->service : "s3");
 
     curl_easy_setopt(curl, CURLOPT_USERPWD, keys);
     curl_easy_setopt(curl, CURLOPT_AWS_SIGV4, scope);

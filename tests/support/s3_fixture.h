@@ -52,6 +52,7 @@ struct s3fix_call {
     const void *body;
     size_t body_len;
     const char *access_key, *secret_key; /* NULL: the server's own */
+    const char *service;                 /* that it is signed for; NULL: s3 */
 };
 
 /* The answer's status; its body is appended to `answer` (may be NULL), headers to `headers` (may be
