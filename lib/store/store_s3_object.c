@@ -56,6 +56,21 @@ static enum rc lock_headers(struct s3_call *c, moment_us until, struct error *er
     return s3_call_md5(c, err);
 }
 
+/* What servers call an invalid request is mostly a bucket that was made without locks. */
+static enum rc explain_lock(struct s3_call *c, struct error *err)
+{
+    if (c->status != 400 || !str_eq(c->code, "InvalidRequest"))
+        return err->rc;
+    error_set(err, RC_STORAGE, "%s", err->what);
+    s3_error_on(c->s, c->name, err);
+    return error_now(err, "use a bucket that was made with object lock, or set object-lock = off");
+}
+
+static bool wants_lock(const struct s3_store *s, const struct store_put_how *how)
+{
+    return s->shared->o.lock != S3_LOCK_OFF && how->locked_until > clock_now();
+}
+
 /* Our own digest goes along as metadata too: not every server keeps the checksum. */
 static enum rc put_headers(struct s3_call *c, const struct store_put_how *how, struct error *err)
 {
@@ -68,7 +83,7 @@ static enum rc put_headers(struct s3_call *c, const struct store_put_how *how, s
     s3_call_encryption(c);
     if (how->storage_class)
         s3_call_header(c, "x-amz-storage-class", "%s", how->storage_class);
-    if (how->locked_until > clock_now() && c->s->shared->o.lock != S3_LOCK_OFF)
+    if (wants_lock(c->s, how))
         TRY(lock_headers(c, how->locked_until, err));
     return RC_OK;
 }
@@ -121,7 +136,8 @@ enum rc s3_put_key(struct s3_store *s, const char *key, const char *name, const 
     TRY(put_headers(&c, how, err));
     if (header)
         s3_call_header(&c, "if-none-match", "*");
-    TRY(s3_call_run(&c, err));
+    if (s3_call_run(&c, err) != RC_OK)
+        return wants_lock(s, how) ? explain_lock(&c, err) : err->rc;
     if (c.status >= 200 && c.status < 300)
         return RC_OK;
     if (c.status == 412)
@@ -427,13 +443,12 @@ enum rc s3_head(struct store *store, const char *name, struct store_info *ret, s
     return RC_OK;
 }
 
-/* PutObjectRetention. A lock in the stricter mode stays in it. */
+/* PutObjectRetention. A lock stays in its mode: radosgw lets nobody change that, not even of one
+ * that has ended. */
 static enum rc extend_lock(struct s3_store *s, const char *key, const char *name,
                            const struct s3_head *head, moment_us until, struct error *err)
 {
-    const char *mode = str_eq(head->lock_mode, lock_modes[S3_LOCK_COMPLIANCE])
-                           ? head->lock_mode
-                           : lock_modes[s->shared->o.lock];
+    const char *mode = head->lock_mode[0] ? head->lock_mode : lock_modes[s->shared->o.lock];
     CLEANUP_BUF struct buf answer = BUF_INIT(SMALL_ANSWER);
     char date[MOMENT_TEXT_MAX];
     CLEANUP_FREE char *body =
@@ -449,7 +464,8 @@ static enum rc extend_lock(struct s3_store *s, const char *key, const char *name
     s3_call_body(&c, body, strlen(body), NULL);
     c.to = &answer;
     TRY(s3_call_md5(&c, err));
-    TRY(s3_call_run(&c, err));
+    if (s3_call_run(&c, err) != RC_OK)
+        return explain_lock(&c, err);
     return c.status >= 200 && c.status < 300 ? RC_OK : s3_call_absent(&c, err);
 }
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/str.h"
+#include "support/fault_proxy.h"
 #include "support/s3_foreign.h"
 
 #include <setjmp.h>
@@ -297,6 +298,66 @@ static void none_and_one_of_many(void **state)
     assert_traces(f, "m/1", 0, 0);
 }
 
+/* ---- rights ---- */
+
+static void proxied(struct fixture *f, struct fault_proxy *p, struct store **ret)
+{
+    struct store_options o = s3fix_options(f->bucket);
+
+    o.s3.endpoint = fault_proxy_url(p);
+    assert_rc(f, store_open(&o, ret, &f->err), RC_OK);
+}
+
+static void deny(struct fault_proxy *p, const char *path)
+{
+    fault_proxy_set(p, (struct proxy_rule){.method = "GET",
+                                           .path = path,
+                                           .act = PROXY_STATUS,
+                                           .status = 403,
+                                           .code = "AccessDenied"});
+}
+
+/* Each object's own answer tells whether it has versions. */
+static void one_may_not_ask_whether_there_are_versions(void **state)
+{
+    struct fixture *f = *state;
+    struct fault_proxy *p = fault_proxy_start(s3fix_setting("ENDPOINT"));
+    CLEANUP_STORE struct store *s = NULL;
+    char **names = many_objects(f, 30);
+    struct heard h = {0};
+
+    proxied(f, p, &s);
+    deny(p, "?versioning");
+    foreign_put(f->bucket, names[1], "on top");
+    assert_rc(f, store_remove(s, names[0], &f->err), RC_OK);
+    assert_rc(f, store_remove_many(s, (const char *const *)names + 1, 29, hear, &h, &f->err),
+              RC_OK);
+    assert_int_equal(h.ok, 29);
+    assert_int_equal(fault_proxy_hits(p, 0), 1); /* of store_remove_many */
+    assert_traces(f, "m", 0, 0);
+    names_free(names, 30);
+    fault_proxy_stop(p);
+}
+
+/* Then nothing is removed: a plain deletion would only hide it. */
+static void one_may_not_list_versions(void **state)
+{
+    struct fixture *f = *state;
+    struct fault_proxy *p = fault_proxy_start(s3fix_setting("ENDPOINT"));
+    CLEANUP_STORE struct store *s = NULL;
+    char **names = many_objects(f, 30);
+
+    proxied(f, p, &s);
+    deny(p, "versions=");
+    assert_rc(f, store_remove(s, names[0], &f->err), RC_STORAGE);
+    assert_non_null(strstr(f->err.now, "rights"));
+    assert_rc(f, store_remove_many(s, (const char *const *)names, 30, NULL, NULL, &f->err),
+              RC_STORAGE);
+    assert_traces(f, "m", 30, 0);
+    names_free(names, 30);
+    fault_proxy_stop(p);
+}
+
 /* ---- as it was ---- */
 
 /* Last-Modified may be in whole seconds, and the server's clock is its own: moments that are told
@@ -458,6 +519,8 @@ int main(void)
         VERSIONED(many_of_every_kind),
         PLAIN(many_null_versions),
         VERSIONED(none_and_one_of_many),
+        VERSIONED(one_may_not_ask_whether_there_are_versions),
+        VERSIONED(one_may_not_list_versions),
         VERSIONED(what_was_is_read),
         VERSIONED(every_moment_has_its_own),
         VERSIONED(nothing_is_written_into_the_past),

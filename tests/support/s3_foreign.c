@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,6 +90,17 @@ void foreign_set_versioning(const char *bucket, const char *status)
                NULL);
 }
 
+/* MinIO wants it. */
+static char *md5_header(const char *body)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE], text[2 * EVP_MAX_MD_SIZE];
+    unsigned len;
+
+    assert_int_equal(EVP_Digest(body, strlen(body), digest, &len, EVP_md5(), NULL), 1);
+    EVP_EncodeBlock(text, digest, (int)len);
+    return str_printf("content-md5: %s", (char *)text);
+}
+
 void foreign_set_legal_hold(const char *bucket, const char *name, bool on)
 {
     CLEANUP_FREE char *key = key_of(name);
@@ -97,10 +109,13 @@ void foreign_set_legal_hold(const char *bucket, const char *name, bool on)
                    "</Status></LegalHold>",
                    on ? "ON" : "OFF");
 
+    CLEANUP_FREE char *md5 = md5_header(body);
+    const char *const headers[] = {md5, NULL};
     s3fix_must(&(struct s3fix_call){.method = "PUT",
                                     .bucket = bucket,
                                     .key = key,
                                     .query = "legal-hold=",
+                                    .headers = headers,
                                     .body = body,
                                     .body_len = strlen(body)},
                NULL);
