@@ -433,12 +433,10 @@ static enum outcome try_once(struct s3_call *c, struct error *err)
 
     if (aws_credentials_get(c->s->shared->credentials, &keys, err) != RC_OK)
         return err->transient ? RETRY : GIVE_UP;
-    if (attempt(c, &keys, err) == RC_OK) {
+    outcome = attempt(c, &keys, err) == RC_OK ? judge_answer(c, keys.generation, len_before, err)
+                                              : judge_failure(c, err);
+    if (c->answer.status > 0)
         set_reached(c->s->shared);
-        outcome = judge_answer(c, keys.generation, len_before, err);
-    } else {
-        outcome = judge_failure(c, err);
-    }
     if (outcome != FOR_THE_CALLER && c->to)
         c->to->len = len_before;
     return outcome;
