@@ -147,7 +147,9 @@ static void try_listing(struct examination *e)
     struct error err;
     size_t seen;
 
-    if (count_small(e, &seen, &err) != RC_OK)
+    if (e->timed == 0)
+        examine_promise(e, "list after write", STORE_UNKNOWN, "nothing could be put");
+    else if (count_small(e, &seen, &err) != RC_OK)
         examine_failed(e, "list after write", &err);
     else
         examine_promise(e, "list after write", seen == e->timed ? STORE_HOLDS : STORE_BROKEN,

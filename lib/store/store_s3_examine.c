@@ -311,7 +311,9 @@ static void try_listing(struct s3_examination *x)
     struct error err;
     size_t pages;
 
-    if (list_small(x, x->e.timed, &pages, &err) != RC_OK)
+    if (x->e.timed == 0)
+        examine_promise(&x->e, "list after write", STORE_UNKNOWN, "nothing could be put");
+    else if (list_small(x, x->e.timed, &pages, &err) != RC_OK)
         examine_failed(&x->e, "list after write", &err);
     else
         examine_promise(&x->e, "list after write", STORE_HOLDS,

@@ -1,5 +1,5 @@
 /* What store_examine finds out about the real server, and about one that a proxy makes worse. */
-#include "base/cancel.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "support/fault_proxy.h"
 #include "support/s3_fixture.h"
@@ -396,6 +396,58 @@ static void what_is_read_as_of_then_is_refused(void **state)
     free(x);
 }
 
+/* ---- the tool ---- */
+
+static int run_tool(struct worse *w, const char *option, char out[static 65536])
+{
+    CLEANUP_BUF struct buf b = BUF_INIT(65535);
+    CLEANUP_FREE char *tool = str_printf("%s/pgproof", getenv("PGPROOF_TEST_BIN"));
+    CLEANUP_FREE char *endpoint =
+        str_printf("PGPROOF_REPOSITORY_ENDPOINT=%s", fault_proxy_url(w->proxy));
+    CLEANUP_FREE char *bucket = str_printf("PGPROOF_REPOSITORY_BUCKET=%s", w->bucket);
+    CLEANUP_FREE char *access =
+        str_printf("PGPROOF_REPOSITORY_ACCESS_KEY_ID=%s", s3fix_setting("ACCESS_KEY"));
+    CLEANUP_FREE char *secret =
+        str_printf("PGPROOF_REPOSITORY_SECRET_ACCESS_KEY=%s", s3fix_setting("SECRET_KEY"));
+    const char *const argv[] = {tool, "doctor", "--config=/dev/null", option, NULL};
+    const char *const env[] = {"PGPROOF_REPOSITORY_TYPE=s3",
+                               "PGPROOF_REPOSITORY_RETRY_TIMEOUT=2s",
+                               endpoint,
+                               bucket,
+                               access,
+                               secret,
+                               NULL};
+    struct proc_options o = {.argv = argv, .env = env, .die_with_parent = true};
+    struct error err;
+    int status;
+
+    assert_int_equal(proc_run(&o, &b, NULL, &status, &err), RC_OK);
+    memcpy(out, b.len ? b.data : (const uint8_t *)"", b.len);
+    out[b.len] = '\0';
+    return status;
+}
+
+static void the_tool_exits_by_what_it_found(void **state)
+{
+    struct worse *w = *state;
+    char out[65536];
+
+    assert_int_equal(run_tool(w, "--quiet", out), 0);
+    assert_non_null(strstr(out, "All that pgproof needs holds"));
+    assert_null(strstr(out, "broken"));
+    fault_proxy_set(w->proxy, (struct proxy_rule){.act = PROXY_DATE, .by = 700, .times = 1});
+    assert_int_equal(run_tool(w, "--json", out), 2);
+    assert_non_null(strstr(out, "\"result\": \"bad\""));
+    fault_proxy_set(
+        w->proxy, (struct proxy_rule){
+                      .method = "PUT", .act = PROXY_STATUS, .status = 403, .code = "AccessDenied"});
+    assert_int_equal(run_tool(w, "--quiet", out), 1);
+    assert_non_null(strstr(out, "Not all that pgproof needs could be found out"));
+    assert_int_equal(run_tool(w, "--repository-as-of=2026-11-21 14:30 UTC", out), 3);
+    fault_proxy_leave(w->proxy);
+    assert_int_equal(run_tool(w, "--quiet", out), 1);
+}
+
 #define WORSE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -417,6 +469,7 @@ int main(void)
         WORSE(a_limit_on_objects_is_broken),
         WORSE(nobody_there_is_an_error),
         WORSE(what_is_read_as_of_then_is_refused),
+        WORSE(the_tool_exits_by_what_it_found),
     };
     /* s3rver: no versions, no locks, no If-None-Match, and slow. */
     const struct CMUnitTest simple[] = {
