@@ -30,15 +30,19 @@
 #define PROBE_TEXT    "pgproof puts this again and again, to see that it can't be replaced\n"
 #define CLAIM_SECONDS 300.0
 
+/* One for each kind of encryption, so that this also shows whether the server offers it. */
 static enum rc probe(struct s3_store *s, bool *ret_honoured, struct error *err)
 {
-    CLEANUP_FREE char *key = str_printf("%s%s", s->shared->prefix, S3_PROBE);
+    static const char *const kinds[] = {
+        [S3_SSE_NONE] = "", [S3_SSE_S3] = "-s3", [S3_SSE_KMS] = "-kms", [S3_SSE_C] = "-c"};
+    CLEANUP_FREE char *name = str_printf("%s%s", S3_PROBE, kinds[s->shared->o.sse]);
+    CLEANUP_FREE char *key = str_printf("%s%s", s->shared->prefix, name);
     const struct store_put_how how = {0};
 
     for (int i = 0; i < 2; i++) {
         bool ignored = false;
-        enum rc rc = s3_put_key(s, key, S3_PROBE, PROBE_TEXT, strlen(PROBE_TEXT), &how, true, 0,
-                                &ignored, err);
+        enum rc rc =
+            s3_put_key(s, key, name, PROBE_TEXT, strlen(PROBE_TEXT), &how, true, 0, &ignored, err);
 
         if (rc == RC_EXISTS) {
             *ret_honoured = true;

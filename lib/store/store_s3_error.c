@@ -82,6 +82,7 @@ static const struct meaning {
     {"EntityTooLarge", "the object is larger than the storage takes", NULL},
     {"KMS.DisabledException", "the KMS key is disabled", "enable the key in the KMS"},
     {"KMS.NotFoundException", "there is no such KMS key", "check 'sse-kms-key-id'"},
+    {"kms:KeyNotFound", "there is no such KMS key", "check 'sse-kms-key-id'"}, /* MinIO */
     {"NotImplemented", "the storage does not offer what was asked for",
      "'pgproof doctor' shows what it offers"},
 };

@@ -8,7 +8,8 @@
  * Objects are put with one request each; there are no multipart uploads to be left behind.
  *
  * Beside the objects the driver keeps, below the repository's prefix:
- *   .put/probe      a constant, put with If-None-Match to see whether the server honours it
+ *   .put/probe      a constant, put with If-None-Match to see whether the server honours it; with
+ *                   `sse`, one of its own for each kind: probe-s3, probe-kms, probe-c
  *   .put/claim-<SHA-256 of a name>-<random>   only where it does not (store_s3_claim.c)
  */
 #ifndef PGPROOF_STORE_STORE_S3_INT_H

@@ -1,6 +1,7 @@
 /* Objects of the S3 driver: put, get, head, lock. */
 #include "store/store_s3_int.h"
 
+#include "base/log.h"
 #include "base/str.h"
 
 #include <openssl/evp.h>
@@ -66,9 +67,28 @@ static enum rc explain_lock(struct s3_call *c, struct error *err)
     return error_now(err, "use a bucket that was made with object lock, or set object-lock = off");
 }
 
+/* radosgw does not say which argument it is. */
+static enum rc explain_class(struct s3_call *c, const char *class, struct error *err)
+{
+    if (c->status != 400 || !str_eq(c->code, "InvalidArgument"))
+        return err->rc;
+    error_set(err, RC_STORAGE, "the storage may not know storage class %s: %s", class, err->what);
+    s3_error_on(c->s, c->name, err);
+    return error_now(err, "check 'storage-class' in the section of the tier");
+}
+
 static bool wants_lock(const struct s3_store *s, const struct store_put_how *how)
 {
     return s->shared->o.lock != S3_LOCK_OFF && how->locked_until > clock_now();
+}
+
+static enum rc explain_put(struct s3_call *c, const struct store_put_how *how, struct error *err)
+{
+    if (wants_lock(c->s, how))
+        explain_lock(c, err);
+    if (how->storage_class)
+        explain_class(c, how->storage_class, err);
+    return err->rc;
 }
 
 /* Our own digest goes along as metadata too: not every server keeps the checksum. */
@@ -86,6 +106,37 @@ static enum rc put_headers(struct s3_call *c, const struct store_put_how *how, s
     if (wants_lock(c->s, how))
         TRY(lock_headers(c, how->locked_until, err));
     return RC_OK;
+}
+
+/* radosgw passes over SSE-S3 without a word; those who encrypt say so. */
+static bool is_encrypted(const struct s3_call *c)
+{
+    static const char *const proofs[] = {
+        [S3_SSE_S3] = "x-amz-server-side-encryption",
+        [S3_SSE_KMS] = "x-amz-server-side-encryption",
+        [S3_SSE_C] = "x-amz-server-side-encryption-customer-algorithm",
+    };
+    const char *proof = proofs[c->s->shared->o.sse];
+
+    return !proof || http_header(c->s->http, proof);
+}
+
+/* What is there in the clear must not stay: the next attempt would find it and be content. */
+static enum rc take_back(struct s3_call *c, struct error *err)
+{
+    const char *told = http_header(c->s->http, "x-amz-version-id");
+    char version_id[256] = "";
+    struct error ignored;
+
+    if (told && !str_copy(version_id, sizeof(version_id), told))
+        version_id[0] = '\0';
+    if (s3_delete_key(c->s, c->key, version_id, c->name, &ignored) != RC_OK)
+        log_warning("%s/%s is in the storage without encryption: %s", c->s->store.where, c->name,
+                    ignored.what);
+    error_set(err, RC_REFUSED, "the storage took an object, but did not encrypt it as asked");
+    s3_error_on(c->s, c->name, err);
+    return error_now(err, "change 'sse' in section [repository]; 'pgproof doctor' shows what this "
+                          "storage does");
 }
 
 static enum rc taken(const struct s3_store *s, const char *name, struct error *err)
@@ -137,9 +188,9 @@ enum rc s3_put_key(struct s3_store *s, const char *key, const char *name, const 
     if (header)
         s3_call_header(&c, "if-none-match", "*");
     if (s3_call_run(&c, err) != RC_OK)
-        return wants_lock(s, how) ? explain_lock(&c, err) : err->rc;
+        return explain_put(&c, how, err);
     if (c.status >= 200 && c.status < 300)
-        return RC_OK;
+        return is_encrypted(&c) ? RC_OK : take_back(&c, err);
     if (c.status == 412)
         return judge_taken(&c, err);
     if (ret_ignored && c.status == 501) {
@@ -285,6 +336,21 @@ static void get_done(struct get *g)
     s3_call_done(&g->call);
 }
 
+/* Another SSE-C key than the object was put with, or none: servers have many words for that. */
+static enum rc explain_key(struct s3_call *c, struct error *err)
+{
+    bool invalid = c->status == 400 &&
+                   (str_eq(c->code, "InvalidArgument") || str_eq(c->code, "InvalidRequest"));
+
+    if (!invalid && !(c->status == 403 && c->s->shared->o.sse == S3_SSE_C))
+        return err->rc;
+    error_set(err, RC_STORAGE, "it may be encrypted with another key than ours: %s", err->what);
+    s3_error_on(c->s, c->name, err);
+    return error_now(err,
+                     "check 'sse' and 'sse-c-key-file' in section [repository], and what these "
+                     "credentials may read");
+}
+
 static enum rc get_whole(struct get *g, struct error *err)
 {
     enum rc rc = s3_call_run(&g->call, err);
@@ -295,7 +361,8 @@ static enum rc get_whole(struct get *g, struct error *err)
         s3_error_on(g->call.s, g->call.name, err);
         return error_now(err, "run 'pgproof-verify data' to see which backups need this object");
     }
-    TRY(rc);
+    if (rc != RC_OK)
+        return explain_key(&g->call, err);
     return g->call.status == 200 ? RC_OK : s3_call_absent(&g->call, err);
 }
 
@@ -305,7 +372,8 @@ static enum rc get_range(struct get *g, struct error *err)
 
     s3_call_header(&g->call, "range", "bytes=%llu-%llu", (unsigned long long)g->offset,
                    (unsigned long long)(g->offset + g->len - 1));
-    TRY(s3_call_run(&g->call, err));
+    if (s3_call_run(&g->call, err) != RC_OK)
+        return explain_key(&g->call, err);
     got = g->call.to->len - g->len_before;
     if (g->call.status == 206 && got == g->len)
         return RC_OK;

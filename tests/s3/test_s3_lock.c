@@ -77,7 +77,7 @@ static const char *mode_of(struct fixture *f, const char *name)
 {
     static char mode[64];
 
-    return foreign_header(f->bucket, name, NULL, "x-amz-object-lock-mode", mode, sizeof(mode));
+    return foreign_header(f->bucket, name, "x-amz-object-lock-mode", mode, sizeof(mode));
 }
 
 /* 0: it is not locked. */
@@ -86,8 +86,7 @@ static moment_us lock_of(struct fixture *f, const char *name)
     char text[64];
     moment_us until;
 
-    foreign_header(f->bucket, name, NULL, "x-amz-object-lock-retain-until-date", text,
-                   sizeof(text));
+    foreign_header(f->bucket, name, "x-amz-object-lock-retain-until-date", text, sizeof(text));
     if (!text[0])
         return 0;
     assert_rc(f, moment_parse(text, &until, &f->err), RC_OK);

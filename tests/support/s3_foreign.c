@@ -134,12 +134,12 @@ static void find_header(const char *lines, const char *wanted, char *to, size_t 
     assert_true(str_copy(to, to_size, value));
 }
 
-const char *foreign_header(const char *bucket, const char *name, const char *const *headers,
-                           const char *wanted, char *to, size_t to_size)
+const char *foreign_header(const char *bucket, const char *name, const char *wanted, char *to,
+                           size_t to_size)
 {
     CLEANUP_BUF struct buf lines = BUF_INIT(ANSWER_MAX);
     CLEANUP_FREE char *key = key_of(name);
-    struct s3fix_call c = {.method = "HEAD", .bucket = bucket, .key = key, .headers = headers};
+    struct s3fix_call c = {.method = "HEAD", .bucket = bucket, .key = key};
     struct error e;
     const char *text;
 

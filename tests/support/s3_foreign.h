@@ -21,9 +21,9 @@ void foreign_delete(const char *bucket, const char *name);                /* pla
 void foreign_set_versioning(const char *bucket, const char *status);
 void foreign_set_legal_hold(const char *bucket, const char *name, bool on);
 
-/* A header of HEAD's answer into `to`; "" where it has none. Extra headers as in s3fix_call. */
-const char *foreign_header(const char *bucket, const char *name, const char *const *headers,
-                           const char *wanted, char *to, size_t to_size);
+/* A header of HEAD's answer into `to`; "" where it has none. */
+const char *foreign_header(const char *bucket, const char *name, const char *wanted, char *to,
+                           size_t to_size);
 
 /* What a GET of it answers; the body goes to `to`, which may be NULL. */
 int foreign_get(const char *bucket, const char *name, struct buf *to);
