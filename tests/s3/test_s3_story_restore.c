@@ -26,7 +26,7 @@
 #include <string.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define SLICE        4 /* faults, besides those that always run */
+#define SLICE        3 /* faults, besides those that always run */
 #define LOAD_MS      3000
 
 static struct s3_story *story;

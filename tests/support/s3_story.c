@@ -25,12 +25,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SERVER_SCRIPT PGPROOF_SOURCE_DIR "/scripts/s3-server"
-#define TEXT_MAX      (1u << 20)
-#define SEGMENT_MAX   (64u << 20)
-#define LOAD_CLIENTS  2
-#define LOAD_RATE     100 /* transactions a second */
-#define QUOTA_BYTES   "4096"
+#define SERVER_SCRIPT   PGPROOF_SOURCE_DIR "/scripts/s3-server"
+#define TEXT_MAX        (1u << 20)
+#define SEGMENT_MAX     (64u << 20)
+#define LOAD_CLIENTS    2
+#define LOAD_RATE       100 /* transactions a second */
+#define REFUSED_SECONDS 120
+#define QUOTA_BYTES     "4096"
 #define SETTINGS                                                                                   \
     "[backup]\njobs = 2\ncompress-level = 1\n"                                                     \
     "[wal]\narchive-timeout = 2m\n"
@@ -388,6 +389,42 @@ struct story_run s3_story_tool(struct s3_story *s, const char *const *argv)
 
 /* ---- what holds ---- */
 
+struct diary {
+    unsigned pushed, refused;
+    size_t lines; /* in all */
+};
+
+/* Since the last row of the table. Nothing but 0 and 1 may be there. */
+static struct diary read_diary(struct s3_story *s)
+{
+    CLEANUP_FREE char *text = str_dup(read_text(s, pgfix_path(s->pg, "diary")));
+    struct diary d = {0};
+    char *rest;
+
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (d.lines++ < s->lines_before)
+            continue;
+        if (str_ends(line, " 0"))
+            d.pushed++;
+        else if (str_ends(line, " 1"))
+            d.refused++;
+        else
+            fail_msg("pgproof-wal-push exited with: %s", line);
+    }
+    return d;
+}
+
+void s3_story_wait_refused(struct s3_story *s)
+{
+    double until = clock_monotonic() + REFUSED_SECONDS;
+
+    while (read_diary(s).refused == 0) {
+        if (clock_monotonic() > until)
+            fail_msg("no push has failed");
+        clock_sleep_ms(100);
+    }
+}
+
 void s3_story_load(struct s3_story *s)
 {
     pgfix_pgbench_begin(s->pg, LOAD_CLIENTS, LOAD_RATE);
@@ -573,28 +610,9 @@ bool s3_story_is_simple(void)
 struct story_row {
     const char *fault, *tool, *outcome, *words;
     struct story_run run;
-    unsigned met, pushed, not_pushed;
+    struct diary pushes;
+    unsigned met;
 };
-
-/* Since the last time. Nothing but 0 and 1 may be there. */
-static void read_diary(struct s3_story *s, unsigned *ret_pushed, unsigned *ret_not)
-{
-    CLEANUP_FREE char *text = str_dup(read_text(s, pgfix_path(s->pg, "diary")));
-    char *rest;
-    size_t n = 0;
-
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        if (n++ < s->lines_before)
-            continue;
-        if (str_ends(line, " 0"))
-            ++*ret_pushed;
-        else if (str_ends(line, " 1"))
-            ++*ret_not;
-        else
-            fail_msg("pgproof-wal-push exited with: %s", line);
-    }
-    s->lines_before = n;
-}
 
 /* The error's first line, without the tool's name. */
 static const char *words_of(struct s3_story *s, const struct story_run *r)
@@ -607,20 +625,20 @@ static const char *words_of(struct s3_story *s, const struct story_run *r)
     return arena_strndup(s->memory, error, strcspn(error, "\n"));
 }
 
-unsigned s3_story_note(struct s3_story *s, const char *fault, const char *tool,
-                       const struct story_run *r, unsigned met, const char *outcome)
+void s3_story_note(struct s3_story *s, const char *fault, const char *tool,
+                   const struct story_run *r, unsigned met, const char *outcome)
 {
     struct story_row row = {.fault = fault,
                             .tool = tool,
                             .run = *r,
                             .met = met,
                             .outcome = outcome,
-                            .words = words_of(s, r)};
+                            .words = words_of(s, r),
+                            .pushes = read_diary(s)};
 
-    read_diary(s, &row.pushed, &row.not_pushed);
+    s->lines_before = row.pushes.lines;
     s->rows = mem_grow(s->rows, s->row_count, &s->row_capacity, sizeof(*s->rows));
     s->rows[s->row_count++] = row;
-    return row.not_pushed;
 }
 
 /* Not print_message, which cuts. */
@@ -632,8 +650,8 @@ static void print_table(const struct s3_story *s)
         const struct story_row *r = &s->rows[i];
 
         printf("%-44s %-8s %4d %7.1f %4u %4u-%-3u  %s%s%s\n", r->fault, r->tool, r->run.code,
-               r->run.seconds, r->met, r->pushed, r->not_pushed, r->outcome, *r->words ? "; " : "",
-               r->words);
+               r->run.seconds, r->met, r->pushes.pushed, r->pushes.refused, r->outcome,
+               *r->words ? "; " : "", r->words);
     }
     fflush(stdout);
 }

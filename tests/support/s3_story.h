@@ -92,6 +92,8 @@ struct story_run s3_story_tool(struct s3_story *s, const char *const *argv); /* 
 void s3_story_load(struct s3_story *s);
 /* WAL segments for the archiver, now. */
 void s3_story_push(struct s3_story *s, unsigned segments);
+/* Wait until a push has failed, since the last row of the table. */
+void s3_story_wait_refused(struct s3_story *s);
 /* Ends the load, takes the rules away, notes the fingerprint, waits until all WAL is archived. */
 void s3_story_settle(struct s3_story *s);
 
@@ -118,9 +120,8 @@ bool s3_story_is_simple(void);
 
 /* ---- the table ---- */
 
-/* A row: the run, how often the proxy met the rules, and how pushes fared since the last row.
- * Returns how many of those failed. */
-unsigned s3_story_note(struct s3_story *s, const char *fault, const char *tool,
-                       const struct story_run *r, unsigned met, const char *outcome);
+/* A row: the run, how often the proxy met the rules, and how pushes fared since the last row. */
+void s3_story_note(struct s3_story *s, const char *fault, const char *tool,
+                   const struct story_run *r, unsigned met, const char *outcome);
 
 #endif
