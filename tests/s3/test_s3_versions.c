@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MANY    2500 /* three batches; the contract's test does the same without versions */
+#define MANY    1100 /* two batches; with PGPROOF_SOAK=1 three, and the last one is not full */
 #define PUTTERS 8
 
 struct fixture {
@@ -235,18 +235,19 @@ static void names_free(char **names, unsigned count)
 static void many_are_removed(void **state)
 {
     struct fixture *f = *state;
-    char **names = many_objects(f, MANY);
+    const unsigned many = getenv("PGPROOF_SOAK") ? 2500 : MANY;
+    char **names = many_objects(f, many);
     struct heard h;
 
     put(f, "m/neighbour", "stays");
-    remove_many(f, names, MANY, &h);
-    assert_int_equal(h.ok, MANY);
-    for (unsigned i = 0; i < MANY; i += 249)
+    remove_many(f, names, many, &h);
+    assert_int_equal(h.ok, many);
+    for (unsigned i = 0; i < many; i += 249)
         assert_traces(f, names[i], 0, 0);
     assert_traces(f, "m", 1, 0); /* the neighbour alone */
     remove_many(f, names, 100, &h);
     assert_int_equal(h.ok + h.missing, 100);
-    names_free(names, MANY);
+    names_free(names, many);
 }
 
 static void many_of_every_kind(void **state)

@@ -27,7 +27,7 @@ struct store_contract {
     void (*lose)(void *ctx);
 
     unsigned longest_component; /* bytes of a name between '/'; 0: 255, as it should be */
-    unsigned many; /* objects in the test of a long listing; at least 2000 tell something */
+    unsigned many;              /* objects in the test of a long listing: more than a page has */
 };
 
 /* Runs the suite. Returns how many tests failed. */
