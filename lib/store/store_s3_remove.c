@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define SMALL_ANSWER (64u << 10)
+#define PAGE_MAX     (16u << 20) /* of a listing, as in store_s3_list.c */
 
 enum rc s3_delete_key(struct s3_store *s, const char *key, const char *version_id, const char *name,
                       struct error *err)
@@ -111,10 +112,21 @@ static enum rc remove_versioned(struct s3_store *s, const char *key, const char 
     return v.there ? RC_OK : absent(s, name, err);
 }
 
+/* A clone that knows no versions answers with a listing. */
+static enum rc check_versioning(struct s3_call *c, struct error *err)
+{
+    char root[64] = "";
+
+    TRY(s3_xml_root(c->to->data, c->to->len, root, sizeof(root), err));
+    if (str_eq(root, "VersioningConfiguration") || str_eq(root, "ListBucketResult"))
+        return RC_OK;
+    return error_set(err, RC_STORAGE, "the storage does not say whether it keeps versions");
+}
+
 /* GetBucketVersioning: "Enabled" and "Suspended" both mean that there may be versions. */
 static enum rc ask_versions(struct s3_store *s, bool *ret_kept, struct error *err)
 {
-    CLEANUP_BUF struct buf answer = BUF_INIT(SMALL_ANSWER);
+    CLEANUP_BUF struct buf answer = BUF_INIT(PAGE_MAX);
     CLEANUP_CALL struct s3_call c;
     char status[32];
     enum rc rc;
@@ -122,7 +134,7 @@ static enum rc ask_versions(struct s3_store *s, bool *ret_kept, struct error *er
     s3_call_begin(&c, s, "GET", NULL, "");
     s3_call_query(&c, "versioning", "");
     c.to = &answer;
-    c.root = "VersioningConfiguration";
+    c.check = check_versioning;
     TRY(s3_call_run(&c, err));
     if (c.status != 200)
         return s3_call_failed(&c, err);
