@@ -145,7 +145,7 @@ static enum rc count_small(struct examination *e, size_t *ret, struct error *err
 static void try_listing(struct examination *e)
 {
     struct error err;
-    size_t seen;
+    size_t seen = 0;
 
     if (e->timed == 0)
         examine_promise(e, "list after write", STORE_UNKNOWN, "nothing could be put");

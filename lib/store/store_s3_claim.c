@@ -192,7 +192,7 @@ static enum rc pause_between(unsigned tries, struct error *err)
 static enum rc try_claim(struct claim *c, const char *key, const void *data, size_t len,
                          const struct store_put_how *how, bool *ret_again, struct error *err)
 {
-    bool alone;
+    bool alone = false;
 
     TRY(claim_put(c, err));
     TRY(claim_look(c, &alone, err));

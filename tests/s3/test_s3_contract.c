@@ -4,6 +4,7 @@
 #include "support/store_contract.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* A bucket for each test, so that it can be lost. */
 struct s3_case {
