@@ -89,12 +89,14 @@ static enum rc copy_with_progress(struct backup_run *r, struct error *err)
     return rc;
 }
 
-static void keep_by_tier(struct backup_run *r)
+/* Where locks can't be had, it shows here, not after hours. */
+static enum rc keep_by_tier(struct backup_run *r, struct error *err)
 {
     const char *tier = r->request->tier;
     const struct app *a = r->at.app;
     r->at.repo->locked_until = app_locked_until(a, r->info->start_time, app_keep_seconds(a, tier));
     r->at.repo->data_class = app_storage_class(a, tier);
+    return store_lock(r->at.repo->store, REPOSITORY_OBJECT, r->at.repo->locked_until, err);
 }
 
 /* From here on the server is in backup mode, until the session ends. */
@@ -110,7 +112,7 @@ static enum rc start_and_copy(struct backup_run *r, struct error *err)
     TRY(backup_start(r->at.session, label, q->fast, &start, err));
     r->info->start_lsn = start.start_lsn;
     r->info->start_time = start.time;
-    keep_by_tier(r);
+    TRY(keep_by_tier(r, err));
 
     const double began = clock_monotonic();
     TRY(backup_run_scan(r, err));

@@ -57,10 +57,11 @@ static enum rc lock_headers(struct s3_call *c, moment_us until, struct error *er
     return s3_call_md5(c, err);
 }
 
-/* What servers call an invalid request is mostly a bucket that was made without locks. */
+/* What servers call an invalid request is mostly a bucket that was made without locks; one that
+ * knows no locks does not allow the method. */
 static enum rc explain_lock(struct s3_call *c, struct error *err)
 {
-    if (c->status != 400 || !str_eq(c->code, "InvalidRequest"))
+    if (c->status != 405 && !(c->status == 400 && str_eq(c->code, "InvalidRequest")))
         return err->rc;
     error_set(err, RC_STORAGE, "%s", err->what);
     s3_error_on(c->s, c->name, err);
