@@ -3,9 +3,9 @@
  * with. Knows nothing of S3.
  *
  * A struct http keeps its connection open for the next exchange; one thread at a time uses it.
- * It holds two buffers of 512 kB (libcurl's, one for each direction); bodies are not copied besides.
- * Proxies come from the environment (http_proxy, https_proxy, no_proxy), as curl reads them.
- * Certificates are always checked; there is no switch against it. Redirects are not followed.
+ * It holds two buffers of 512 kB (libcurl's, one for each direction); bodies are not copied
+ * besides. Proxies come from the environment (http_proxy, https_proxy, no_proxy), as curl reads
+ * them. Certificates are always checked; there is no switch against it. Redirects are not followed.
  */
 #ifndef PGPROOF_STORE_HTTP_H
 #define PGPROOF_STORE_HTTP_H
