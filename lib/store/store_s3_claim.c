@@ -86,7 +86,8 @@ struct claim {
     const char *name; /* of the object */
     double begun;     /* clock_monotonic() before it was put */
     bool there;
-    moment_us own; /* as listed; MOMENT_NONE: not listed */
+    char version_id[256]; /* "" on a bucket without versions, or where it is not known */
+    moment_us own;        /* as listed; MOMENT_NONE: not listed */
     moment_us newest_other;
 };
 
@@ -100,11 +101,14 @@ static enum rc random_hex(char to[static 33], struct error *err)
     return RC_OK;
 }
 
+/* By its version id, so that nothing of it stays; plainly where that is denied: hidden is enough.
+ */
 static void claim_release(struct claim *c)
 {
     struct error err;
 
-    if (c->there && s3_delete_key(c->s, c->key, "", c->name, &err) != RC_OK)
+    if (c->there && s3_delete_key(c->s, c->key, c->version_id, c->name, &err) != RC_OK &&
+        (!c->version_id[0] || s3_delete_key(c->s, c->key, "", c->name, &err) != RC_OK))
         log_debug("%s: could not take a claim back: %s", c->name, err.what);
     c->there = false;
 }
@@ -126,7 +130,12 @@ static enum rc claim_put(struct claim *c, struct error *err)
     c->key = str_printf("%s%s", c->place, random);
     c->begun = clock_monotonic();
     c->there = true; /* also where only the answer is lost */
-    return s3_put_key(c->s, c->key, c->name, random, strlen(random), &how, false, 0, NULL, err);
+    c->version_id[0] = '\0';
+    TRY(s3_put_key(c->s, c->key, c->name, random, strlen(random), &how, false, 0, NULL, err));
+    const char *id = http_header(c->s->http, "x-amz-version-id");
+    if (id && !str_copy(c->version_id, sizeof(c->version_id), id))
+        c->version_id[0] = '\0';
+    return RC_OK;
 }
 
 static enum rc see_claim(void *ctx, const struct s3_entry *e, struct error *err)

@@ -187,8 +187,8 @@ static enum rc sweep_one(void *ctx, const struct s3_entry *e, struct error *err)
 
     if (e->modified >= w->before)
         return RC_OK;
-    rc = delete_version(w->s, e->key, "", e->key + strlen(w->s->shared->prefix), err);
-    w->removed += rc == RC_OK;
+    rc = delete_version(w->s, e->key, e->version_id, e->key + strlen(w->s->shared->prefix), err);
+    w->removed += rc == RC_OK && !e->delete_marker;
     return rc == RC_REFUSED ? RC_OK : rc;
 }
 
@@ -201,7 +201,9 @@ enum rc s3_sweep(struct store *store, moment_us before, unsigned *ret_removed, s
 
     if (s->shared->as_of)
         return s3_refuse_writing(s, "", err);
-    TRY(s3_each_object(s, place, sweep_one, &w, err));
+    if (s3_learn_versions(s) != S3_VERSIONS_KEPT ||
+        s3_each_version(s, place, sweep_one, &w, err) != RC_OK)
+        TRY(s3_each_object(s, place, sweep_one, &w, err));
     *ret_removed = w.removed;
     return RC_OK;
 }

@@ -140,6 +140,34 @@ static void what_is_hidden_is_not_there(void **state)
     assert_rc(f, store_put(f->store, "a/x", "3", 1, &f->err), RC_EXISTS);
 }
 
+/* Where a server does not honour If-None-Match (radosgw on such buckets), writers put claims. */
+static void putting_leaves_no_version(void **state)
+{
+    struct fixture *f = *state;
+
+    put(f, "a/x", "1");
+    assert_rc(f, store_put(f->store, "a/x", "2", 1, &f->err), RC_EXISTS);
+    assert_traces(f, ".put/claim", 0, 0);
+    assert_traces(f, "a/x", 1, 0);
+}
+
+static void sweeping_leaves_no_version(void **state)
+{
+    struct fixture *f = *state;
+    unsigned removed;
+
+    put(f, "a/x", "1");
+    foreign_put(f->bucket, ".put/claim-of-somebody", "killed");
+    assert_rc(f, store_sweep(f->store, clock_now() - 60 * INT64_C(1000000), &removed, &f->err),
+              RC_OK);
+    assert_int_equal(removed, 0);
+    assert_rc(f, store_sweep(f->store, clock_now() + 60 * INT64_C(1000000), &removed, &f->err),
+              RC_OK);
+    assert_int_equal(removed, 1);
+    assert_traces(f, ".put/claim", 0, 0);
+    assert_traces(f, "a/x", 1, 0);
+}
+
 /* "null" is the version of what was put while no versions were kept. */
 static void versioning_may_be_suspended(void **state)
 {
@@ -514,6 +542,8 @@ int main(void)
         VERSIONED(removal_takes_what_others_put_on_top),
         VERSIONED(removal_minds_neighbours),
         VERSIONED(what_is_hidden_is_not_there),
+        VERSIONED(putting_leaves_no_version),
+        VERSIONED(sweeping_leaves_no_version),
         VERSIONED(versioning_may_be_suspended),
         PLAIN(versioning_may_come_later),
         VERSIONED(many_are_removed),
