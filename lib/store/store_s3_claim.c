@@ -38,21 +38,16 @@ static enum rc probe(struct s3_store *s, bool *ret_honoured, struct error *err)
     CLEANUP_FREE char *name = str_printf("%s%s", S3_PROBE, kinds[s->shared->o.sse]);
     CLEANUP_FREE char *key = str_printf("%s%s", s->shared->prefix, name);
     const struct store_put_how how = {0};
+    enum s3_condition condition = S3_CONDITION_MET;
 
-    for (int i = 0; i < 2; i++) {
-        bool ignored = false;
-        enum rc rc =
-            s3_put_key(s, key, name, PROBE_TEXT, strlen(PROBE_TEXT), &how, true, 0, &ignored, err);
+    for (int i = 0; i < 2 && condition == S3_CONDITION_MET; i++) {
+        enum rc rc = s3_put_key(s, key, name, PROBE_TEXT, strlen(PROBE_TEXT), &how, true, 0,
+                                &condition, err);
 
-        if (rc == RC_EXISTS) {
-            *ret_honoured = true;
-            return RC_OK;
-        }
-        TRY(rc);
-        if (ignored)
-            break;
+        if (rc != RC_EXISTS)
+            TRY(rc);
     }
-    *ret_honoured = false;
+    *ret_honoured = condition == S3_CONDITION_FAILED;
     return RC_OK;
 }
 

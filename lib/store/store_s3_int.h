@@ -142,12 +142,19 @@ MUST_CHECK enum rc s3_head_key(struct s3_store *s, const char *key, const char *
 MUST_CHECK enum rc s3_get_key(struct s3_store *s, const char *key, const char *version_id,
                               const char *name, uint64_t offset, size_t len, struct buf *to,
                               struct error *err);
+/* What the server made of If-None-Match. */
+enum s3_condition {
+    S3_CONDITION_MET,     /* neither of these */
+    S3_CONDITION_FAILED,  /* 412: something is there, be it of an own attempt */
+    S3_CONDITION_UNKNOWN, /* 501: it says that it knows no such header; nothing was put */
+};
 /* One PUT. `header`: with If-None-Match. deadline: of all attempts, and how long each may take; 0:
- * the usual. RC_EXISTS on 412. *ret_ignored (may be NULL): the server said that it knows no
- * If-None-Match. */
+ * the usual. RC_EXISTS on 412, but for an own attempt whose answer was lost. ret_condition may be
+ * NULL; where it isn't, S3_CONDITION_UNKNOWN is RC_OK. */
 MUST_CHECK enum rc s3_put_key(struct s3_store *s, const char *key, const char *name,
                               const void *data, size_t len, const struct store_put_how *how,
-                              bool header, double deadline, bool *ret_ignored, struct error *err);
+                              bool header, double deadline, enum s3_condition *ret_condition,
+                              struct error *err);
 /* RC_OK: the object has exactly these bytes. RC_EXISTS: others. RC_NOT_FOUND: there is none. */
 MUST_CHECK enum rc s3_same(struct s3_store *s, const char *key, const char *name, const void *data,
                            size_t len, struct error *err);

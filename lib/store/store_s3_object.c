@@ -170,9 +170,21 @@ static enum rc judge_taken(struct s3_call *c, struct error *err)
     return error_now(err, "try again");
 }
 
+static enum s3_condition condition_of(int status)
+{
+    switch (status) {
+    case 412:
+        return S3_CONDITION_FAILED;
+    case 501:
+        return S3_CONDITION_UNKNOWN;
+    default:
+        return S3_CONDITION_MET;
+    }
+}
+
 enum rc s3_put_key(struct s3_store *s, const char *key, const char *name, const void *data,
                    size_t len, const struct store_put_how *how, bool header, double deadline,
-                   bool *ret_ignored, struct error *err)
+                   enum s3_condition *ret_condition, struct error *err)
 {
     CLEANUP_BUF struct buf answer = BUF_INIT(SMALL_ANSWER);
     CLEANUP_CALL struct s3_call c;
@@ -190,15 +202,13 @@ enum rc s3_put_key(struct s3_store *s, const char *key, const char *name, const 
         s3_call_header(&c, "if-none-match", "*");
     if (s3_call_run(&c, err) != RC_OK)
         return explain_put(&c, how, err);
+    if (ret_condition)
+        *ret_condition = condition_of(c.status);
     if (c.status >= 200 && c.status < 300)
         return is_encrypted(&c) ? RC_OK : take_back(&c, err);
     if (c.status == 412)
         return judge_taken(&c, err);
-    if (ret_ignored && c.status == 501) {
-        *ret_ignored = true;
-        return RC_OK;
-    }
-    return s3_call_failed(&c, err);
+    return ret_condition && c.status == 501 ? RC_OK : s3_call_failed(&c, err);
 }
 
 enum rc s3_same(struct s3_store *s, const char *key, const char *name, const void *data, size_t len,
