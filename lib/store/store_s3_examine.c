@@ -639,9 +639,11 @@ static void wait_for_lock(struct s3_examination *x)
 
 static void finish(struct s3_examination *x)
 {
+    bool reached = x->may_list != NOT_TRIED;
+
     wait_for_lock(x);
     x->e.group = "afterwards";
-    if (x->may_delete != DENIED || x->may_delete_version != DENIED) {
+    if (reached && (x->may_delete != DENIED || x->may_delete_version != DENIED)) {
         clean(x, x->e.place, INT64_MAX);
         clean(x, EXAMINE_ROOT "/", clock_now() + x->server_ahead - LEFT_US);
     }

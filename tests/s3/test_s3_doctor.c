@@ -395,6 +395,20 @@ static void nobody_there_is_an_error(void **state)
     free(x);
 }
 
+/* And nothing more is asked of him who lets the first request wait in vain. */
+static void who_does_not_answer_is_asked_once(void **state)
+{
+    struct worse *w = *state;
+    struct examined *x;
+
+    w->options.s3.stall_seconds = 2;
+    w->options.s3.retry_seconds = 1;
+    x = examine_with(w, (struct proxy_rule){.act = PROXY_STALL_AFTER});
+    assert_int_equal(x->rc, RC_STORAGE);
+    assert_int_equal(fault_proxy_seen(w->proxy, NULL, NULL, 0), 1);
+    free(x);
+}
+
 static void what_is_read_as_of_then_is_refused(void **state)
 {
     struct worse *w = *state;
@@ -480,6 +494,7 @@ int main(void)
         WORSE(who_may_not_delete_puts_nothing_large),
         WORSE(a_limit_on_objects_is_broken),
         WORSE(nobody_there_is_an_error),
+        WORSE(who_does_not_answer_is_asked_once),
         WORSE(what_is_read_as_of_then_is_refused),
         WORSE(the_tool_exits_by_what_it_found),
     };
