@@ -1,7 +1,9 @@
 /* Object locks on a real server: what is locked stays, is named, and says until when. */
 #include "base/clock.h"
+#include "base/crc32c.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "repo/pack.h"
 #include "support/s3_foreign.h"
 
 #include <setjmp.h>
@@ -147,6 +149,33 @@ static void the_bucket_must_have_locks(void **state)
     assert_rc(&plain, store_put(s, "a/x", "bytes", 5, &plain.err), RC_OK);
     assert_rc(&plain, store_lock(s, "a/x", in_hours(2), &plain.err), RC_STORAGE);
     assert_non_null(strstr(plain.err.now, "object-lock"));
+}
+
+/* Not only when the backup is committed: it may take hours until then. */
+static void a_pack_is_locked_when_it_is_put(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP_REPO struct repo *r = NULL, *twin = NULL;
+    CLEANUP(cleanup_pack_writer) struct pack_writer *w = NULL;
+    CLEANUP_STAGE struct stage *encoder = NULL;
+    struct xxh128 hash;
+    struct frame frame;
+    struct sha256 id;
+    uint64_t bytes;
+
+    assert_rc(f, repo_create(f->store, &f->err), RC_OK);
+    assert_rc(f, repo_open(open_with(f, S3_LOCK_GOVERNANCE), &r, &f->err), RC_OK);
+    r->locked_until = in_hours(2);
+    assert_rc(f, repo_dup(r, &twin, &f->err), RC_OK); /* a thread's own */
+    hash = xxh128_of(r->hash_seed, "bytes", 5);
+    assert_rc(f, stage_zstd_encoder(3, &encoder, &f->err), RC_OK);
+    assert_rc(f, pack_writer_new(twin, "main", 1, PACK_DATA, encoder, false, &w, &f->err), RC_OK);
+    assert_rc(
+        f,
+        pack_writer_add(w, "base/1", 0, "bytes", 5, &hash, crc32c(0, "bytes", 5), &frame, &f->err),
+        RC_OK);
+    assert_rc(f, pack_writer_finish(w, &id, &bytes, &f->err), RC_OK);
+    assert_int_equal(lock_of(f, name_pack("main", PACK_DATA, &id).text), r->locked_until);
 }
 
 /* ---- extending ---- */
@@ -322,6 +351,7 @@ int main(void)
         TEST(what_is_put_is_locked),
         TEST(a_lock_never_ends_early),
         TEST(the_bucket_must_have_locks),
+        TEST(a_pack_is_locked_when_it_is_put),
         TEST(a_lock_is_made_longer),
         TEST(a_strict_lock_stays_strict),
         TEST(a_lock_keeps_its_mode),
