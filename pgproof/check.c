@@ -1,4 +1,5 @@
 /* pgproof check: does archiving work now, from the server to the repository and back? */
+#include "app/app_keep.h"
 #include "app/app_open.h"
 #include "archive/wait_wal.h"
 #include "base/cancel.h"
@@ -57,6 +58,7 @@ static enum rc check_configuration(struct check *c, struct error *err)
     const char *timeout = app_value(c->app, "timeout");
 
     TRY(app_need_repository(c->app, err));
+    TRY(app_need_present(c->app, "archiving, which this tries,", err));
     c->timeout_seconds = config->archive_timeout_seconds;
     if (timeout && (!parse_duration(timeout, &c->timeout_seconds) || c->timeout_seconds < 1)) {
         error_set(err, RC_USAGE, "the timeout must be a duration such as 90s or 10m");

@@ -1,4 +1,5 @@
 /* pgproof init: create the repository, register a cluster after checking its server. */
+#include "app/app_keep.h"
 #include "app/app_open.h"
 #include "base/file.h"
 #include "base/str.h"
@@ -195,6 +196,7 @@ static enum rc steps(struct init *in, struct error *err)
     bool dry_run = app_switch(in->app, "dry-run"), known;
 
     TRY(app_need_repository(in->app, err));
+    TRY(app_need_present(in->app, "this", err));
     TRY(check_server(in, err));
     TRY(look_for_repository(in, err));
     TRY(look_for_system(in, &known, err));

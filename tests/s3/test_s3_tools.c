@@ -481,7 +481,8 @@ static void attack(void)
 
 static void refuses(const char *tool, const char *argument, const char *as_of)
 {
-    struct pgfix_run r = pgfix_tool(pg, tool, as_of, argument, NULL);
+    struct pgfix_run r =
+        argument ? pgfix_tool(pg, tool, argument, as_of, NULL) : pgfix_tool(pg, tool, as_of, NULL);
 
     pgfix_expect(&r, 1);
     pgfix_expect_text(&r, "read as it was at");
@@ -515,6 +516,8 @@ static void what_was_deleted_is_restored(void **state)
     refuses("pgproof-backup", NULL, as_of);
     refuses("pgproof-backup", "--dry-run", as_of);
     refuses("pgproof-verify", "drill", as_of);
+    refuses("pgproof", "init", as_of);
+    refuses("pgproof", "check", as_of);
     CLEANUP_FREE char *wal = str_printf("%s/pg_wal/%s", pgfix_data(pg), t.last_wal);
     refuses("pgproof-wal-push", wal, as_of);
     assert_content(restore(as_of), before); /* WAL as well: restore_command looks there, too */
