@@ -347,10 +347,7 @@ static void try_batch(struct s3_examination *x)
     struct error err;
     size_t ignored;
 
-    if (x->versions != VERSIONS_OFF)
-        examine_tell(&x->e, "batch delete", STORE_FACT,
-                     "not used: where there may be versions each is removed by its id");
-    else if (delete_small(x, &err) != RC_OK)
+    if (delete_small(x, &err) != RC_OK)
         examine_tell(&x->e, "batch delete", STORE_LACKS, "%s", err.what);
     else if (list_small(x, 0, &ignored, &err) != RC_OK)
         examine_tell(&x->e, "batch delete", STORE_WARNING, "%s", err.what);

@@ -147,6 +147,7 @@ static void versions_are_seen_and_none_is_left(void **state)
     (void)state;
     assert_sound(x);
     must_find(x, "versioning", STORE_HOLDS);
+    must_find(x, "batch delete", STORE_HOLDS);
     must_find(x, "If-None-Match", ignores_header(true) ? STORE_WARNING : STORE_HOLDS);
     assert_non_null(strstr(must_find(x, "allowed", STORE_FACT)->text, "delete versions"));
     assert_null(find(x, "left behind"));
