@@ -391,10 +391,18 @@ static bool may_go_on(const struct trial *t, enum outcome outcome)
     return t->of[outcome] < limits[outcome];
 }
 
-static enum rc give_up(const struct trial *t, struct error *err)
+/* `asked`: how long the storage asks to wait, where that is longer than we may; else 0. */
+static enum rc give_up(const struct trial *t, double asked, struct error *err)
 {
     char text[32];
 
+    if (asked > 0) {
+        err->now[0] = '\0'; /* this is the better advice */
+        error_now(err,
+                  "the storage asks to wait %.0f s, and 'retry-timeout' leaves less: raise it, or "
+                  "try again then",
+                  asked);
+    }
     if (t->tries > 1)
         error_prefix(err, "tried %u times in %s", t->tries,
                      format_duration(clock_monotonic() - t->begin, text));
@@ -415,7 +423,7 @@ static enum rc wait_for_next(struct s3_call *c, struct trial *t, enum outcome ou
     if (pause < asked)
         pause = asked;
     if (!may_go_on(t, outcome) || now + pause > deadline)
-        return give_up(t, err);
+        return give_up(t, now + asked > deadline ? asked : 0, err);
     log_debug("%s %s: %s; again in %.1f s", c->method, c->name, err->what, pause);
     if (!t->warned && now - t->begin > WARN_AFTER) {
         t->warned = true;

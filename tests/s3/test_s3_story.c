@@ -153,6 +153,16 @@ static void make_room(void)
 
 static const struct fault faults[] = {
     {"503 SlowDown, 12 times", .rules = {{SLOW_DOWN, .times = 12}}},
+    {"503 that asks for a pause of 3 s, 2 times",
+     .rules = {{SLOW_DOWN, .headers = "Retry-After: 3\r\n", .times = 2}}},
+    /* As MinIO does with every 503. */
+    {"503 that asks for more time than is left", .ends = FAILS, .words = "asks to wait 60 s",
+     .options = {SOON},
+     .rules = {{.method = "PUT",
+                .path = "/packs/",
+                SLOW_DOWN,
+                .headers = "Retry-After: 60\r\n",
+                .times = 1}}},
     {"500 InternalError on puts, 8 times", .rules = {{.method = "PUT",
                                                       .act = PROXY_STATUS,
                                                       .status = 500,

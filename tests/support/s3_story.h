@@ -28,8 +28,8 @@
 #include "support/pg_fixture.h"
 #include "support/s3_fixture.h"
 
-#define STORY_STALL "2s"  /* stall-timeout of the configuration */
-#define STORY_RETRY "60s" /* retry-timeout */
+#define STORY_STALL "2s" /* stall-timeout of the configuration */
+#define STORY_RETRY "3m" /* retry-timeout; MinIO asks for pauses of 60 s while it starts */
 
 struct story_run {
     int code;
