@@ -746,20 +746,35 @@ static const struct CMUnitTest contract_tests[] = {
 
 #define CONTRACT_COUNT (sizeof(contract_tests) / sizeof(contract_tests[0]))
 
+static const char *why_left_out(const struct store_contract *driver, const char *test)
+{
+    for (const struct store_contract_gap *g = driver->gaps; g && g->test; g++)
+        if (str_eq(g->test, test))
+            return g->why;
+    return NULL;
+}
+
 int store_contract_run(const struct store_contract *driver)
 {
     struct CMUnitTest tests[CONTRACT_COUNT];
     char *names[CONTRACT_COUNT];
+    size_t count = 0;
     int failures;
 
-    memcpy(tests, contract_tests, sizeof(tests));
     for (size_t i = 0; i < CONTRACT_COUNT; i++) {
-        names[i] = str_printf("%s: %s", driver->name, contract_tests[i].name);
-        tests[i].name = names[i];
-        tests[i].initial_state = (void *)driver;
+        const char *why = why_left_out(driver, contract_tests[i].name);
+
+        if (why) {
+            printf("%s: NOT RUN: %s: %s\n", driver->name, contract_tests[i].name, why);
+            continue;
+        }
+        tests[count] = contract_tests[i];
+        names[count] = str_printf("%s: %s", driver->name, contract_tests[i].name);
+        tests[count].name = names[count];
+        tests[count++].initial_state = (void *)driver;
     }
-    failures = cmocka_run_group_tests_name(driver->name, tests, NULL, NULL);
-    for (size_t i = 0; i < CONTRACT_COUNT; i++)
+    failures = _cmocka_run_group_tests(driver->name, tests, count, NULL, NULL);
+    for (size_t i = 0; i < count; i++)
         free(names[i]);
     return failures;
 }
