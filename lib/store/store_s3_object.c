@@ -479,23 +479,24 @@ static enum rc read_head(struct s3_call *c, struct s3_head *ret, struct error *e
 }
 
 /* A HEAD that found nothing has no document that says what is missing, and one that was refused
- * none that says why: a GET of the first byte has. */
+ * none that says why: a GET of the first byte has. *ret_there: that found the object. */
 static enum rc ask_why(struct s3_store *s, const char *key, const char *version_id,
-                       const char *name, struct error *err)
+                       const char *name, bool *ret_there, struct error *err)
 {
     CLEANUP_BUF struct buf first = BUF_INIT(SMALL_ANSWER);
     enum rc rc = s3_get_key(s, key, version_id, name, 0, 1, &first, err);
 
     if (rc != RC_OK && rc != RC_INTEGRITY)
         return rc;
+    *ret_there = true;
     error_set(err, RC_STORAGE, "the storage gives the object, but does not tell about it (HEAD)");
     err->transient = true;
     s3_error_on(s, name, err);
     return error_now(err, "try again");
 }
 
-enum rc s3_head_key(struct s3_store *s, const char *key, const char *version_id, const char *name,
-                    struct s3_head *ret, struct error *err)
+static enum rc head_once(struct s3_store *s, const char *key, const char *version_id,
+                         const char *name, struct s3_head *ret, bool *ret_there, struct error *err)
 {
     CLEANUP_CALL struct s3_call c;
 
@@ -506,7 +507,17 @@ enum rc s3_head_key(struct s3_store *s, const char *key, const char *version_id,
     TRY(s3_call_run(&c, err));
     if (c.status == 200)
         return read_head(&c, ret, err);
-    return ask_why(s, key, version_id, name, err);
+    return ask_why(s, key, version_id, name, ret_there, err);
+}
+
+/* An object may be put between the HEAD and the GET that asks why it is not there. */
+enum rc s3_head_key(struct s3_store *s, const char *key, const char *version_id, const char *name,
+                    struct s3_head *ret, struct error *err)
+{
+    bool there = false;
+    enum rc rc = head_once(s, key, version_id, name, ret, &there, err);
+
+    return there ? head_once(s, key, version_id, name, ret, &there, err) : rc;
 }
 
 enum rc s3_head(struct store *store, const char *name, struct store_info *ret, struct error *err)

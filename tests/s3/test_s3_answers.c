@@ -93,6 +93,13 @@ static void refused_heads_alone_are_no_absence(void **state)
     }
 }
 
+/* As when it is put between the HEAD and the question why it is not there. */
+static void what_has_just_come_is_there(void **state)
+{
+    s3_survives(*state, S3_HEAD,
+                (struct proxy_rule){.act = PROXY_STATUS, .status = 404, .times = 1}, 1);
+}
+
 static void a_bucket_that_is_not_there_is_said(void **state)
 {
     struct s3_proxied *f = *state;
@@ -435,6 +442,7 @@ int main(void)
         TEST(absent_is_what_the_server_says_so_of),
         TEST(refusals_and_pages_of_others_are_no_absence),
         TEST(refused_heads_alone_are_no_absence),
+        TEST(what_has_just_come_is_there),
         TEST(a_bucket_that_is_not_there_is_said),
         TEST(refusals_name_the_remedy),
         TEST(clocks_that_differ_are_both_named),
