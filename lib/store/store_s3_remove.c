@@ -148,7 +148,7 @@ static enum rc ask_versions(struct s3_store *s, bool *ret_kept, struct error *er
 int s3_learn_versions(struct s3_store *s)
 {
     struct error ignored;
-    bool kept;
+    bool kept = false;
     int known;
 
     pthread_mutex_lock(&s->shared->learning);
