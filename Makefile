@@ -26,7 +26,7 @@ sanitize:
 	@scripts/install-deps test
 	@[ -f build-asan/build.ninja ] || cmake --preset asan >/dev/null
 	@cmake --build build-asan
-	@scripts/run-tests build-asan
+	@scripts/run-tests build-asan $(S3)
 
 check:
 	@scripts/install-deps test
