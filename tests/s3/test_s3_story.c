@@ -232,7 +232,8 @@ static const struct fault faults[] = {
      .no_push = true, .clock = "-20m"},
     {"clock 10 minutes ahead", .strict = true, .clock = "+10m"},
     {"full bucket", .always = true, .strict = true, .ends = FAILS, .words = "quota is used up",
-     .no_push = true, .amid = fill, .end = make_room},
+     .no_push = true, .options = {"--repository-stall-timeout=60s"}, /* as long as filling takes */
+     .amid = fill, .end = make_room},
 };
 
 /* ---- one of them ---- */
