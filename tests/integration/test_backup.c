@@ -657,7 +657,7 @@ static pid_t begin_backup(struct pgfix *f)
     const char *const argv[] = {tool, "--backup-jobs=1", "--backup-compress-level=15", NULL};
     pid_t pid = pgfix_tool_begin(f, argv, pgfix_path(f, "backup.out"));
     for (int i = 0; count_objects(f, "clusters/main/packs/") == 0; i++) {
-        assert_true(i < 6000);
+        assert_true(i < 18000);
         usleep(10000);
     }
     return pid;
