@@ -13,7 +13,6 @@
 #define ANSWER_MAX_BYTES (64u << 10)
 #define TOKEN_MAX_BYTES  16384
 #define FORM             "Content-Type: application/x-www-form-urlencoded"
-#define NO_EXPECT        "Expect:" /* libcurl would wait a second for a server's 100 */
 
 /* Where the token service is, and what a signature says about it. */
 struct place {
@@ -175,7 +174,7 @@ enum rc aws_sts_web_identity(const struct aws_chain *c, const struct aws_role *r
     CLEANUP(place_done) struct place p = {0};
     CLEANUP_SECRET char *token = NULL;
     CLEANUP_SECRET_BUF struct buf body = BUF_INIT(BODY_MAX_BYTES);
-    const char *const headers[] = {FORM, NO_EXPECT, NULL};
+    const char *const headers[] = {FORM, NULL};
     const char *text;
 
     TRY(aws_token_read(token_path, &token, err));
@@ -193,10 +192,9 @@ enum rc aws_sts_web_identity(const struct aws_chain *c, const struct aws_role *r
     return exchange(c, &p, headers, text, token, NULL, ret, err);
 }
 
-/* The headers of a signed request: Host, content type, date, digest, token, signature, and one that
- * is not sent. */
+/* The headers of a signed request: Host, content type, date, digest, token, signature. */
 struct signed_headers {
-    char *lines[8]; /* NULL-terminated; owned */
+    char *lines[7]; /* NULL-terminated; owned */
 };
 
 static void signed_headers_done(struct signed_headers *h)
@@ -233,8 +231,7 @@ static enum rc sign(const struct place *p, const struct aws_keys *by, const char
         *line++ = str_printf("x-amz-security-token: %s", by->session_token);
     TRY(aws_authorize(by, &r, &signature, err));
     TRY(buf_cstr(&signature, &text, err));
-    *line++ = str_printf("Authorization: %s", text);
-    *line = str_dup(NO_EXPECT);
+    *line = str_printf("Authorization: %s", text);
     return RC_OK;
 }
 
